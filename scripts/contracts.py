@@ -86,9 +86,7 @@ def generate(gen: Path) -> None:
         imports.write_bytes(imported().SerializeToString())
         services = [name for name in sources() if name.endswith("_service.proto")]
         plugins = [f"--plugin={BIN / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
-        run_protoc(
-            imports, [*plugins, f"--python_out={python}", f"--mypy_out=quiet:{python}"], [*sources(), VALIDATE]
-        )
+        run_protoc(imports, [*plugins, f"--python_out={python}", f"--mypy_out=quiet:{python}"], [*sources(), VALIDATE])
         run_protoc(
             imports,
             [*plugins, f"--grpc_python_out={python}", f"--mypy_grpc_out=quiet,only_async:{python}"],

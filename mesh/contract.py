@@ -1,0 +1,88 @@
+"""What the contracts say of each method, read from the descriptors and from nowhere else."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from mesh.v1 import options_pb2
+
+
+class ContractError(Exception):
+    """A service or a method does not say in its contract what the mesh must know."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """The policy of one method."""
+
+    path: str
+    """As on the wire: `/package.Service/Method`."""
+    permission: str | None
+    """What the caller's token must carry; None: the method is public."""
+    default_deadline_seconds: float
+    """For a call that brings no deadline."""
+    retryable: bool
+    """Calling it twice does no more than calling it once."""
+    audited: bool
+    max_concurrent_calls: int
+    """0: no limit of its own."""
+    client_streaming: bool
+    server_streaming: bool
+
+
+def service_name(service: str) -> str:
+    """The name under which the gRPC service `package.Service` is registered and found.
+
+    Raises ContractError if the contract does not name it.
+    """
+    name: str = _service(service).GetOptions().Extensions[options_pb2.service_name]
+    if not name:
+        raise ContractError(f"{service} has no option (mesh.v1.service_name)")
+    return name
+
+
+@cache
+def method(path: str) -> Method:
+    """The policy of `/package.Service/Method`.
+
+    Raises ContractError if the contract has no such method, or the method says not who may call it and how long it
+    may take.
+    """
+    service, _, name = path.removeprefix("/").partition("/")
+    described: MethodDescriptor | None = _service(service).methods_by_name.get(name)
+    if described is None:
+        raise ContractError(f"{service} has no method {name}")
+    return _policy(path, described)
+
+
+def methods(service: str) -> Iterator[Method]:
+    """The policies of all methods of the gRPC service `package.Service`."""
+    return (method(f"/{service}/{described.name}") for described in _service(service).methods)
+
+
+def _service(name: str) -> ServiceDescriptor:
+    try:
+        return descriptor_pool.Default().FindServiceByName(name)
+    except KeyError:
+        raise ContractError(f"no contract of {name} has been imported") from None
+
+
+def _policy(path: str, described: MethodDescriptor) -> Method:
+    options = described.GetOptions()
+    policy = options.Extensions[options_pb2.policy]
+    if policy.WhichOneof("access") is None or not policy.HasField("default_deadline"):
+        raise ContractError(f"{path} has no option (mesh.v1.policy) with its access and its default_deadline")
+    return Method(
+        path=path,
+        permission=policy.permission or None,
+        default_deadline_seconds=policy.default_deadline.ToTimedelta().total_seconds(),
+        retryable=options.idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN,
+        audited=policy.audited,
+        max_concurrent_calls=policy.max_concurrent_calls,
+        client_streaming=described.client_streaming,
+        server_streaming=described.server_streaming,
+    )

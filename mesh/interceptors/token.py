@@ -1,0 +1,46 @@
+"""Who calls: the bearer token of a method that is not public."""
+
+from typing import Any
+
+import grpc
+
+import mesh
+from mesh import callers
+from mesh.interceptors.chain import Handler, Rpc
+from mesh.token_keys import KeysUnavailableError, TokenExpiredError, TokenInvalidError, TokenKeys
+from mesh.v1.error_reason_pb2 import ErrorReason
+
+error = mesh.errors(ErrorReason)
+_SCHEME = "bearer "
+
+
+class Token:
+    """Verifies the token and makes its bearer known as `mesh.caller()`."""
+
+    def __init__(self, keys: TokenKeys) -> None:
+        self._keys = keys
+
+    def wrap(self, rpc: Rpc, proceed: Handler) -> Handler:
+        if rpc.policy is None or rpc.policy.permission is None:
+            return proceed
+
+        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            callers.current.set(self._caller(context))
+            return await proceed(request, context)
+
+        return handle
+
+    def _caller(self, context: grpc.aio.ServicerContext[Any, Any]) -> callers.Caller:
+        values = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
+        if not values:
+            raise error(ErrorReason.ERROR_REASON_TOKEN_MISSING)
+        if len(values) > 1 or values[0][: len(_SCHEME)].lower() != _SCHEME:
+            raise error(ErrorReason.ERROR_REASON_TOKEN_INVALID)
+        try:
+            return self._keys.verify(values[0][len(_SCHEME) :])
+        except TokenExpiredError:
+            raise error(ErrorReason.ERROR_REASON_TOKEN_EXPIRED) from None
+        except TokenInvalidError:
+            raise error(ErrorReason.ERROR_REASON_TOKEN_INVALID) from None
+        except KeysUnavailableError:
+            raise error(ErrorReason.ERROR_REASON_KEYS_UNAVAILABLE, retry_after=1.0) from None

@@ -1,0 +1,55 @@
+"""The input rules of the contract (protovalidate)."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import protovalidate
+
+import mesh
+from mesh.interceptors.chain import Handler, Rpc
+from mesh.v1.error_reason_pb2 import ErrorReason
+
+error = mesh.errors(ErrorReason)
+
+
+class Validation:
+    """Refuses a request that breaks a rule; each message of a stream is checked as it is read."""
+
+    def wrap(self, rpc: Rpc, proceed: Handler) -> Handler:
+        if rpc.policy is None:
+            return proceed
+
+        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            check(request)
+            return await proceed(request, context)
+
+        async def handle_stream(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            return await proceed(_checked(requests), context)
+
+        return handle_stream if rpc.client_streaming else handle
+
+
+def check(request: Any) -> None:
+    """Raises INVALID_REQUEST with each field that breaks a rule."""
+    violations = protovalidate.collect_violations(request)
+    if violations:
+        raise error(
+            ErrorReason.ERROR_REASON_INVALID_REQUEST,
+            fields=[(_path(violation.proto.field), violation.proto.message) for violation in violations],
+        )
+
+
+async def _checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        check(request)
+        yield request
+
+
+def _path(field: Any) -> str:
+    """`sale.lines[0].quantity`, as AIP-193 wants it."""
+    parts: list[str] = []
+    for element in field.elements if field is not None else ():
+        subscript = getattr(element, "subscript", None)
+        parts.append(element.field_name + (f"[{subscript.value}]" if subscript is not None else ""))
+    return ".".join(parts)

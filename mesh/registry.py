@@ -1,0 +1,218 @@
+"""Consul as the mesh uses it: who is alive and where, and the KV that holds what may change while running.
+
+Everything is followed with blocking queries, never polled. A watcher outlives Consul: while it is away nothing is
+yielded, so that whoever follows keeps the last good state.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import consul
+import consul.aio
+
+from mesh.settings import MeshSettings
+from mesh.telemetry import logger
+
+TAG = "mesh"
+"""Carried by every service of the mesh; Consul's catalog may hold others."""
+_WAIT = "55s"
+_FIRST_RETRY_SECONDS = 0.2
+_LAST_RETRY_SECONDS = 5.0
+_AWAY = (aiohttp.ClientError, consul.ConsulException, OSError, TimeoutError)
+
+log = logger(__name__)
+T = TypeVar("T")
+
+
+class RegistryError(Exception):
+    """Consul could not be reached or refused."""
+
+
+@dataclass(frozen=True, order=True)
+class Instance:
+    """One running process of a service."""
+
+    service: str
+    id: str
+    host: str
+    port: int
+    meta: tuple[tuple[str, str], ...] = field(default=(), compare=True)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What an instance says of itself."""
+
+    service: str
+    id: str
+    host: str
+    port: int
+    health_port: int
+    meta: dict[str, str]
+
+
+class Registry:
+    """A client of one Consul agent; an async context manager."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._address = f"{parts.hostname}:{parts.port or 8500}"
+        self._parts = parts
+
+    @classmethod
+    def from_environment(cls) -> "Registry":
+        return cls(MeshSettings.from_environment().consul_url)
+
+    async def __aenter__(self) -> "Registry":
+        self._consul: Any = consul.aio.Consul(
+            host=self._parts.hostname, port=self._parts.port or 8500, scheme=self._parts.scheme
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consul.http.close()
+
+    async def register(self, instance: Registration) -> None:
+        """Makes an instance known, with a gRPC health check every second. Raises RegistryError.
+
+        It is entered as passing: whoever registers is serving already, and the check corrects it within a second.
+        """
+        check = consul.Check.grpc(
+            f"{instance.host}:{instance.health_port}/{instance.service}", "1s", timeout="2s", deregister="10m"
+        )
+        check["status"] = "passing"
+        await self._call(
+            self._consul.agent.service.register(
+                instance.service,
+                service_id=instance.id,
+                address=instance.host,
+                port=instance.port,
+                tags=[TAG],
+                meta=instance.meta,
+                check=check,
+                replace_existing_checks=True,
+            )
+        )
+
+    async def deregister(self, instance_id: str) -> None:
+        """Forgets an instance. Raises RegistryError."""
+        await self._call(self._consul.agent.service.deregister(instance_id))
+
+    async def knows(self, instance: Registration) -> bool:
+        """Whether the agent has this very registration, its port included. Raises RegistryError."""
+        services = await self._call(self._consul.agent.services())
+        known = services.get(instance.id)
+        return known is not None and known["Port"] == instance.port
+
+    async def put(self, key: str, value: str) -> None:
+        """Writes KV. Raises RegistryError."""
+        await self._call(self._consul.kv.put(key, value))
+
+    async def get(self, key: str) -> bytes | None:
+        """Reads KV; None where there is nothing. Raises RegistryError."""
+        _, entry = await self._call(self._consul.kv.get(key))
+        return entry["Value"] if entry else None
+
+    async def watch_key(self, key: str) -> AsyncIterator[bytes | None]:
+        """Yields the value of a key now and after each change; None while there is none."""
+
+        async def read(index: str | None) -> tuple[str, bytes | None]:
+            new_index, entry = await self._consul.kv.get(key, index=index, wait=_WAIT)
+            return new_index, entry["Value"] if entry else None
+
+        async for value in _changes(f"key {key}", read):
+            yield value
+
+    async def watch_services(self) -> AsyncIterator[frozenset[str]]:
+        """Yields the names of the mesh's services now and after each change."""
+
+        async def read(index: str | None) -> tuple[str, frozenset[str]]:
+            new_index, services = await self._consul.catalog.services(index=index, wait=_WAIT)
+            return new_index, frozenset(name for name, tags in services.items() if TAG in tags)
+
+        async for names in _changes("services", read):
+            yield names
+
+    async def watch_healthy(self, service: str) -> AsyncIterator[tuple[Instance, ...]]:
+        """Yields the instances of a service whose checks pass, in a stable order, now and after each change."""
+
+        async def read(index: str | None) -> tuple[str, tuple[Instance, ...]]:
+            new_index, entries = await self._consul.health.service(service, passing=True, index=index, wait=_WAIT)
+            return new_index, tuple(sorted(_instance(entry) for entry in entries))
+
+        async for instances in _changes(f"service {service}", read):
+            yield instances
+
+    async def _call(self, request: Awaitable[T]) -> T:
+        try:
+            return await request
+        except _AWAY as problem:
+            raise RegistryError(f"Consul at {self._address}: {problem or type(problem).__name__}") from problem
+
+
+def _instance(entry: dict[str, Any]) -> Instance:
+    service = entry["Service"]
+    return Instance(
+        service=service["Service"],
+        id=service["ID"],
+        host=service["Address"] or entry["Node"]["Address"],
+        port=service["Port"],
+        meta=tuple(sorted((service.get("Meta") or {}).items())),
+    )
+
+
+async def _changes(what: str, read: Callable[[str | None], Awaitable[tuple[str, T]]]) -> AsyncIterator[T]:
+    """Turns a blocking query into its distinct values.
+
+    Consul's rules for the index: begin anew when it goes backwards; a wake-up need not be a change.
+    """
+    index: str | None = None
+    last: list[T] = []
+    failures = 0
+    while True:
+        try:
+            new_index, value = await read(index)
+        except _AWAY as problem:
+            if failures == 0:
+                log.warning("consul is away, keeping what is known", watching=what, problem=str(problem))
+            failures += 1
+            limit = min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**failures)
+            await asyncio.sleep(random.uniform(limit / 2, limit))  # noqa: S311 - jitter
+            index = None
+            continue
+        if failures:
+            log.info("consul is back", watching=what, failures=failures)
+            failures = 0
+        index = new_index if index is None or int(new_index) >= int(index) > 0 else None
+        if not last or last[0] != value:
+            last[:] = [value]
+            yield value
+
+
+@contextlib.asynccontextmanager
+async def registered(registry: Registry, instance: Registration) -> AsyncIterator[None]:
+    """Keeps an instance registered: an agent that lost it, or was away, is told again."""
+    keeper = asyncio.create_task(_keep_registered(registry, instance), name="registration")
+    try:
+        await registry.register(instance)
+        log.info("registered", address=f"{instance.host}:{instance.port}", health_port=instance.health_port)
+        yield
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(RegistryError):  # away: its own checks will find us gone
+            await registry.deregister(instance.id)
+
+
+async def _keep_registered(registry: Registry, instance: Registration) -> None:
+    while True:
+        await asyncio.sleep(10)
+        with contextlib.suppress(RegistryError):
+            if not await registry.knows(instance):
+                log.warning("consul had forgotten this instance")
+                await registry.register(instance)
