@@ -58,7 +58,9 @@ class QueryRevenueRequest(_message.Message):
     (SALE, CANCELLATION, ADJUSTMENT), for example `country = "France" AND month >= "2011-01"`.
     """
     order_by: _builtins.str
-    """AIP-132 over `key`, `revenue`, `quantity`, `invoice_count`. Empty: months by key, the others by revenue desc."""
+    """AIP-132 over `key`, `revenue`, `quantity`, `invoice_count`. Empty: months by key, the others by revenue desc.
+    Rows that are equal by it come by key.
+    """
     page_size: _builtins.int
     """0: 100. More than 1000 gives 1000."""
     page_token: _builtins.str
@@ -303,22 +305,27 @@ class Kpis(_message.Message):
     product_count: _builtins.int
     country_count: _builtins.int
     units_sold: _builtins.int
+    """Units of products: sold, less those that came back."""
     table_version: _builtins.int
     @_builtins.property
-    def revenue(self) -> _money_pb2.Money: ...
+    def revenue(self) -> _money_pb2.Money:
+        """Unset: nothing is loaded."""
+
     @_builtins.property
     def average_order_value(self) -> _money_pb2.Money:
-        """Revenue of sales divided by the number of invoices that are sales, rounded half up to four decimals."""
+        """Revenue of sales divided by the number of invoices that are sales, rounded half up to four decimals.
+        Unset: there are no such invoices.
+        """
 
     @_builtins.property
     def first_date(self) -> _date_pb2.Date:
-        """Unset: nothing is loaded."""
+        """Unset: there are no rows."""
 
     @_builtins.property
     def last_date(self) -> _date_pb2.Date: ...
     @_builtins.property
     def commit_time(self) -> _timestamp_pb2.Timestamp:
-        """When that version was committed."""
+        """When that version was committed. Unset: nothing is loaded."""
 
     def __init__(
         self,

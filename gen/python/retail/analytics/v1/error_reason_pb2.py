@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from mesh.v1 import options_pb2 as mesh_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&retail/analytics/v1/error_reason.proto\x12\x13retail.analytics.v1\x1a\x15mesh/v1/options.proto*\x88\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12[\n\x1d\x45RROR_REASON_LAKE_UNAVAILABLE\x10\x01\x1a\x38\xb2\xbb\x18\x34\x08\x0e\x12\x30The lake is not available now: try again shortlyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&retail/analytics/v1/error_reason.proto\x12\x13retail.analytics.v1\x1a\x15mesh/v1/options.proto*\x8b\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12[\n\x1d\x45RROR_REASON_LAKE_UNAVAILABLE\x10\x01\x1a\x38\xb2\xbb\x18\x34\x08\x0e\x12\x30The lake is not available now: try again shortly\x12\x80\x01\n\x1f\x45RROR_REASON_PAGE_TOKEN_EXPIRED\x10\x02\x1a[\xb2\xbb\x18W\x08\n\x12SThe data that this page token belongs to is no longer kept: start again without oneb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LAKE_UNAVAILABLE"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LAKE_UNAVAILABLE"]._serialized_options = b'\262\273\0304\010\016\0220The lake is not available now: try again shortly'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PAGE_TOKEN_EXPIRED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PAGE_TOKEN_EXPIRED"]._serialized_options = b'\262\273\030W\010\n\022SThe data that this page token belongs to is no longer kept: start again without one'
   _globals['_ERRORREASON']._serialized_start=87
-  _globals['_ERRORREASON']._serialized_end=223
+  _globals['_ERRORREASON']._serialized_end=354
 # @@protoc_insertion_point(module_scope)

@@ -28,6 +28,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "LAKE_UNAVAILABLE", "domain": "retail.analytics.v1", "metadata": {} }
     """
+    ERROR_REASON_PAGE_TOKEN_EXPIRED: _ErrorReason.ValueType  # 2
+    """The pages of one listing are all read from the version of the lake that the first was read from, and the lake
+    no longer keeps that version of fact_sale or dim_product.
+
+        { "reason": "PAGE_TOKEN_EXPIRED", "domain": "retail.analytics.v1", "metadata": {} }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why analytics refused a call."""
@@ -37,5 +43,11 @@ ERROR_REASON_LAKE_UNAVAILABLE: ErrorReason.ValueType  # 1
 """The lake can't be read now.
 
     { "reason": "LAKE_UNAVAILABLE", "domain": "retail.analytics.v1", "metadata": {} }
+"""
+ERROR_REASON_PAGE_TOKEN_EXPIRED: ErrorReason.ValueType  # 2
+"""The pages of one listing are all read from the version of the lake that the first was read from, and the lake
+no longer keeps that version of fact_sale or dim_product.
+
+    { "reason": "PAGE_TOKEN_EXPIRED", "domain": "retail.analytics.v1", "metadata": {} }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

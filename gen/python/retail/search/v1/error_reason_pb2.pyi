@@ -28,6 +28,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "INDEX_UNAVAILABLE", "domain": "retail.search.v1", "metadata": {} }
     """
+    ERROR_REASON_PAGE_TOKEN_EXPIRED: _ErrorReason.ValueType  # 2
+    """The pages of one listing are all read from the version of the lake that the first was read from, and the lake
+    no longer keeps that version of dim_product.
+
+        { "reason": "PAGE_TOKEN_EXPIRED", "domain": "retail.search.v1", "metadata": {} }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why search refused a call."""
@@ -37,5 +43,11 @@ ERROR_REASON_INDEX_UNAVAILABLE: ErrorReason.ValueType  # 1
 """The index can't be read now.
 
     { "reason": "INDEX_UNAVAILABLE", "domain": "retail.search.v1", "metadata": {} }
+"""
+ERROR_REASON_PAGE_TOKEN_EXPIRED: ErrorReason.ValueType  # 2
+"""The pages of one listing are all read from the version of the lake that the first was read from, and the lake
+no longer keeps that version of dim_product.
+
+    { "reason": "PAGE_TOKEN_EXPIRED", "domain": "retail.search.v1", "metadata": {} }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,1 @@
+"""What a product is, how matches rank and which index answers. Standard library only."""

@@ -1,0 +1,1 @@
+"""The full-text index, and the lake it is made from."""
