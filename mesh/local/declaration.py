@@ -1,0 +1,117 @@
+"""What a stack consists of, as the project declares it in `mesh.toml`.
+
+    components = ["consul", "postgres", "valkey", "spark", "envoy"]
+
+    [control]                                     # the control plane; leave the table out to run without one
+    command = ["python", "-m", "mesh.control"]
+
+    [services.auth]
+    command  = ["python", "-m", "services.auth"]  # "python" is the interpreter that runs this
+    needs    = ["consul", "postgres"]             # started only when these answer
+    replicas = 1                                  # default 1
+
+    [secrets]                                     # made once at the first start, kept in the run folder
+    ADMIN_PASSWORD_FILE = "admin-password"        # variable that names the file = file name
+
+Name and version of the project come from its `pyproject.toml`. Unknown keys are refused by name.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mesh.local.errors import LocalError
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program of the project that the stack keeps running."""
+
+    name: str
+    command: tuple[str, ...]
+    needs: frozenset[str] = frozenset()
+    """Names of components that must answer before it starts."""
+    replicas: int = 1
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Everything `mesh.toml` says."""
+
+    name: str = "mesh"
+    version: str = "0"
+    components: frozenset[str] = frozenset()
+    control: tuple[str, ...] = ()
+    """Command of the control plane; empty for none."""
+    services: Mapping[str, Service] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, root: Path) -> "Declaration":
+        """Read `root`/mesh.toml. Raises LocalError that names the file and the key."""
+        path = root / "mesh.toml"
+        try:
+            content = tomllib.loads(path.read_text())
+            project = _project(root)
+            return cls(
+                name=project.get("name", root.name),
+                version=project.get("version", "0"),
+                components=frozenset(content.pop("components", ())),
+                control=_control(content.pop("control", None)),
+                services={name: _service(name, table) for name, table in content.pop("services", {}).items()},
+                secrets=dict(content.pop("secrets", {})),
+            )._without_rest(content)
+        except FileNotFoundError:
+            raise LocalError(
+                f"{path} is missing: run this in the project's folder, or name it with --project"
+            ) from None
+        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+            raise LocalError(f"{path}: {error}") from error
+
+    def narrowed(
+        self, components: Iterable[str] | None, services: Iterable[str] | None, control: bool
+    ) -> "Declaration":
+        """The part of it with only these components and services; None keeps all of a kind."""
+        chosen = self.services
+        if services is not None:
+            wanted = set(services)
+            if unknown := wanted - chosen.keys():
+                raise LocalError(
+                    f"no such service: {', '.join(sorted(unknown))}; there are {', '.join(sorted(chosen))}"
+                )
+            chosen = {name: service for name, service in chosen.items() if name in wanted}
+        return replace(
+            self,
+            components=self.components if components is None else frozenset(components),
+            services=chosen,
+            control=self.control if control else (),
+        )
+
+    def _without_rest(self, rest: Mapping[str, Any]) -> "Declaration":
+        if rest:
+            raise ValueError(f"unknown key {', '.join(sorted(rest))}")
+        return self
+
+
+def _project(root: Path) -> Mapping[str, str]:
+    path = root / "pyproject.toml"
+    return tomllib.loads(path.read_text()).get("project", {}) if path.exists() else {}
+
+
+def _control(table: dict[str, Any] | None) -> tuple[str, ...]:
+    if table is None:
+        return ()
+    if unknown := table.keys() - {"command"}:
+        raise ValueError(f"unknown key {', '.join(sorted(unknown))} in [control]")
+    return tuple(table["command"])
+
+
+def _service(name: str, table: dict[str, Any]) -> Service:
+    if unknown := table.keys() - {"command", "needs", "replicas"}:
+        raise ValueError(f"unknown key {', '.join(sorted(unknown))} in [services.{name}]")
+    replicas = table.get("replicas", 1)
+    if not isinstance(replicas, int) or replicas < 0:
+        raise ValueError(f"replicas in [services.{name}] must be a whole number from 0")
+    return Service(name, tuple(table["command"]), frozenset(table.get("needs", ())), replicas)

@@ -1,0 +1,139 @@
+"""How every part of a stack is doing, asked of the parts themselves, of Consul and of the supervisor."""
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mesh.local.components import Component, Consul, NotReadyError
+from mesh.local.plan import CONTROL, Plan
+from mesh.local.supervisor import State, Supervisor
+
+
+@dataclass(frozen=True)
+class Row:
+    """One component, the control plane or one instance."""
+
+    kind: str
+    """component, control or service."""
+    name: str
+    address: str
+    health: str
+    """healthy, starting, or what is wrong: unreachable, critical, warning, unregistered, crashed, stopped."""
+    version: str
+    since: str
+    """RFC 3339, UTC; empty if unknown."""
+    restarts: int
+    note: str
+    """Why it isn't healthy, or that it was given from outside."""
+
+    @property
+    def healthy(self) -> bool:
+        return self.health == "healthy"
+
+
+def rows(plan: Plan, supervisor: Supervisor) -> list[Row]:
+    """Every part, components first. Takes as long as the slowest part, at most about 5 s."""
+    alive = supervisor.alive()
+    states = {state.name: state for state in supervisor.states()} if alive else {}
+    crashes = supervisor.crashes()
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(_component, component, plan, states, crashes) for component in plan.components.values()]
+        found = [future.result() for future in asked]
+    if plan.control_address:
+        found.append(_control(plan, states, crashes))
+    agent = registered(plan.components.get("consul"))
+    return found + [_instance(name, agent, states, crashes, plan) for name in plan.instances]
+
+
+def registered(consul: Component | None) -> dict[str, Any] | None:
+    """What Consul's agent knows of each service instance: id -> its service, with the worst of its checks as `Status`.
+
+    None if there is no Consul in this stack or it doesn't answer.
+    """
+    if not isinstance(consul, Consul):
+        return None
+    try:
+        services, checks = consul.get("/v1/agent/services"), consul.get("/v1/agent/checks")
+    except NotReadyError:
+        return None
+    badness = {"passing": 0, "warning": 1, "critical": 2}
+    for service in services.values():
+        statuses = [check["Status"] for check in checks.values() if check["ServiceID"] == service["ID"]]
+        service["Status"] = max(statuses, key=lambda status: badness.get(status, 2), default="passing")
+    return dict(services)
+
+
+def _component(component: Component, plan: Plan, states: Mapping[str, State], crashes: Counter[str]) -> Row:
+    state = states.get(component.name)
+    health, note = "healthy", "given from outside" if component.external else ""
+    version = plan.choices.versions.get(component.name, "")
+    try:
+        version = component.ping() or version
+    except NotReadyError as error:
+        health, note = _failing(state, "unreachable"), str(error)
+    return Row(
+        "component", component.name, component.shown, health, version, _since(state), crashes[component.name], note
+    )
+
+
+def _control(plan: Plan, states: Mapping[str, State], crashes: Counter[str]) -> Row:
+    state, health, note = states.get(CONTROL), "healthy", ""
+    try:
+        connect(plan.control_address)
+    except NotReadyError as error:
+        health, note = _failing(state, "unreachable"), str(error)
+    version = plan.environment()["MESH_VERSION"]
+    return Row("control", CONTROL, plan.control_address, health, version, _since(state), crashes[CONTROL], note)
+
+
+def _instance(
+    name: str, agent: Mapping[str, Any] | None, states: Mapping[str, State], crashes: Counter[str], plan: Plan
+) -> Row:
+    state = states.get(name)
+    entry = (agent or {}).get(name)
+    if entry:
+        health = "healthy" if entry["Status"] == "passing" else entry["Status"]
+        address = f"{entry['Address']}:{entry['Port']}"
+        version, since = entry["Meta"].get("version", ""), entry["Meta"].get("started") or _since(state)
+        note = ""
+    else:
+        running = state is not None and state.status == "RUNNING"
+        health = "unregistered" if "consul" in plan.components or not running else "healthy"
+        address, version, since, note = "", plan.environment()["MESH_VERSION"], _since(state), ""
+    if state is None or state.status not in {"RUNNING", "STARTING"}:
+        health = _failing(state, "stopped")
+        note = "its last words are in the log: meshctl logs " + name
+    return Row("service", name, address, health, version, since, crashes[name], note)
+
+
+def connect(address: str) -> None:
+    """Raises NotReadyError unless something accepts connections at `host:port`."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError as error:
+        raise NotReadyError(str(error)) from error
+
+
+def _failing(state: State | None, otherwise: str) -> str:
+    if state is None:
+        return otherwise
+    named = {
+        "STARTING": "starting",
+        "BACKOFF": "crashed",
+        "FATAL": "crashed",
+        "EXITED": "crashed",
+        "STOPPED": "stopped",
+    }
+    return named.get(state.status, otherwise)
+
+
+def _since(state: State | None) -> str:
+    if state is None or not state.since or state.since > time.time() + 60:
+        return ""
+    return datetime.fromtimestamp(state.since, UTC).isoformat().replace("+00:00", "Z")
