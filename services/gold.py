@@ -61,11 +61,20 @@ class GoldTable:
                     return NOT_LOADED
             return self._newest[1]
 
-    def read(self, version: Version, columns: Sequence[str]) -> pyarrow.RecordBatchReader:
-        """The rows of that version as a stream. What fails while they stream is for `unreadable` to judge.
+    def rows(self, version: Version, columns: Sequence[str]) -> pyarrow.Table:
+        """All rows of that version, in memory. Raises VersionGoneError, LakeUnavailableError."""
+        try:
+            return self.stream(version, columns).read_all()
+        except (pyarrow.ArrowException, OSError) as problem:
+            raise self.unreadable(version) from problem
+
+    def stream(self, version: Version, columns: Sequence[str]) -> pyarrow.RecordBatchReader:
+        """The rows of that version one batch after the other. If that fails midway, `unreadable` says why.
 
         Raises VersionGoneError, LakeUnavailableError.
         """
+        if version.number < 0:
+            raise VersionGoneError(f"{self._table} never has a version {version.number}")
         try:
             opened = self._open(version.number)
             if _version(opened) == version:

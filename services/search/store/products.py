@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from pyarrow import ArrowException
-
 from services.gold import NOT_LOADED, GoldTable, Version
 from services.lakehouse import DIM_PRODUCT, Lakehouse
 from services.search.domain.products import Product
@@ -23,12 +21,8 @@ class LakeProducts:
     def at(self, version: Version) -> Sequence[Product]:
         if version == NOT_LOADED:
             return ()
-        try:
-            rows = self._table.read(version, _COLUMNS).read_all().to_pylist()
-        except (ArrowException, OSError) as problem:
-            raise self._table.unreadable(version) from problem
         return [
             Product(row["stock_code"], row["description"] or "", row["unit_price"], row["units_sold"] or 0)
-            for row in rows
+            for row in self._table.rows(version, _COLUMNS).to_pylist()
             if row["is_product"]
         ]

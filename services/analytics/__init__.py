@@ -1,0 +1,1 @@
+"""Answers questions about revenue from the gold tables of the lake."""
