@@ -6,7 +6,7 @@ from functools import cache
 
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
 
 from mesh.v1 import options_pb2
 
@@ -62,6 +62,17 @@ def method(path: str) -> Method:
 def methods(service: str) -> Iterator[Method]:
     """The policies of all methods of the gRPC service `package.Service`."""
     return (method(f"/{service}/{described.name}") for described in _service(service).methods)
+
+
+def service_names(described: FileDescriptorSet) -> list[str]:
+    """The names by which the services of a descriptor set are found, each once."""
+    names = {
+        str(service.options.Extensions[options_pb2.service_name])
+        for file in described.file
+        for service in file.service
+        if service.options.HasExtension(options_pb2.service_name)
+    }
+    return sorted(names)
 
 
 def _service(name: str) -> ServiceDescriptor:

@@ -16,6 +16,7 @@ import aiohttp
 import consul
 import consul.aio
 
+from mesh.background import background
 from mesh.settings import MeshSettings
 from mesh.telemetry import logger
 
@@ -198,15 +199,14 @@ async def _changes(what: str, read: Callable[[str | None], Awaitable[tuple[str, 
 @contextlib.asynccontextmanager
 async def registered(registry: Registry, instance: Registration) -> AsyncIterator[None]:
     """Keeps an instance registered: an agent that lost it, or was away, is told again."""
-    keeper = asyncio.create_task(_keep_registered(registry, instance), name="registration")
-    try:
+    async with background(_keep_registered(registry, instance), "registration"):
         await registry.register(instance)
         log.info("registered", address=f"{instance.host}:{instance.port}", health_port=instance.health_port)
-        yield
-    finally:
-        keeper.cancel()
-        with contextlib.suppress(RegistryError):  # away: its own checks will find us gone
-            await registry.deregister(instance.id)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(RegistryError):  # away: its own checks will find us gone
+                await registry.deregister(instance.id)
 
 
 async def _keep_registered(registry: Registry, instance: Registration) -> None:

@@ -17,8 +17,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mesh import contract
+from mesh.background import background
 from mesh.interceptors import Interceptor, Rpc, intercepted, server_chain
-from mesh.registry import Registration, Registry, registered
+from mesh.registry import Registration, Registry, RegistryError, registered
 from mesh.settings import MeshSettings, SettingsError
 from mesh.telemetry import configure_logging, logger
 from mesh.token_keys import TokenKeys
@@ -81,8 +82,12 @@ class Server:
         interceptors: Sequence[Interceptor] = (),
         require_contract: bool = True,
         message_bytes: int = MESSAGE_BYTES,
+        described: Sequence[str] = (),
     ) -> None:
-        """Raises ContractError if a method has no policy, unless `require_contract` is False."""
+        """`described` are services of others that reflection here tells of too.
+
+        Raises ContractError if a method has no policy, unless `require_contract` is False.
+        """
         self._grpc = grpc.aio.server(options=server_options(message_bytes))
         self.health = health.aio.HealthServicer()
         self.services: list[str] = []
@@ -90,7 +95,7 @@ class Server:
             for service, handlers in _handlers(servicer).items():
                 self.services.append(service)
                 self._add(service, handlers, interceptors, require_contract)
-        self._add_standard(self._grpc, [*self.services])
+        self._add_standard([*self.services, *described])
 
     def _add(
         self,
@@ -112,10 +117,10 @@ class Server:
             wrapped[name] = intercepted(interceptors, rpc, handler)
         self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
-    def _add_standard(self, server: grpc.aio.Server, services: list[str]) -> None:
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+    def _add_standard(self, services: list[str]) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._grpc)
         names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, server, pool=descriptor_pool.Default())
+        reflection.enable_server_reflection(names, self._grpc, pool=descriptor_pool.Default())
 
     async def start(self, host: str, port: int = 0, credentials: grpc.ServerCredentials | None = None) -> int:
         """Listens on `host`; port 0 picks a free one. Returns the port."""
@@ -158,39 +163,37 @@ async def serve(*servicers: object, message_bytes: int = MESSAGE_BYTES) -> None:
     The service's name comes from its contract. A second signal ends the process at once.
     Raises ContractError for a method without a policy, RegistryError if Consul cannot be reached at the start.
     """
-    settings = MeshSettings.from_environment()
     keys = TokenKeys()
     server = Server(*servicers, interceptors=server_chain(keys), message_bytes=message_bytes)
     name = contract.service_name(server.services[0])
+    configure_logging(name, MeshSettings.from_environment().instance)
+    async with Registry.from_environment() as registry, background(keys.follow(registry), "token-keys"):
+        await serve_server(name, server)
+
+
+async def serve_server(name: str, server: Server) -> None:
+    """As `serve`, for a server that is made already, under the mesh name `name`."""
+    settings = MeshSettings.from_environment()
     instance = settings.instance or f"{name}-{os.getpid()}"
     configure_logging(name, instance)
-    stopping = _on_signal()
-    async with contextlib.AsyncExitStack() as stack:
-        registry = await stack.enter_async_context(Registry(settings.consul_url))
-        following = asyncio.create_task(keys.follow(registry), name="token-keys")
-        stack.callback(following.cancel)
+    stopping = on_signal()
+    async with Registry(settings.consul_url) as registry:
         port = await server.start(settings.host)
-        stack.push_async_callback(server.stop, None)
-        health_port = await stack.enter_async_context(_health_port(server, settings.host))
-        await server.set_serving(True, also=[name])
-        registration = Registration(
-            service=name,
-            id=instance,
-            host=settings.host,
-            port=port,
-            health_port=health_port,
-            meta={"version": settings.version, "started": datetime.now(UTC).isoformat(timespec="seconds")},
-        )
-        async with registered(registry, registration):
-            await stopping.wait()
-            log.info("stopping", grace_seconds=DRAIN_SECONDS)
-            await server.set_serving(False, also=[name])
-        # Deregistered: callers are told to go elsewhere while what is under way ends here.
-        await server.stop(DRAIN_SECONDS)
+        async with _health_port(server, settings.host) as health_port:
+            await server.set_serving(True, also=[name])
+            meta = {"version": settings.version, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+            registration = Registration(name, instance, settings.host, port, health_port, meta)
+            async with registered(registry, registration):
+                await stopping.wait()
+                log.info("stopping", grace_seconds=DRAIN_SECONDS)
+                await server.set_serving(False, also=[name])
+            # Deregistered: callers are told to go elsewhere while what is under way ends here.
+            await server.stop(DRAIN_SECONDS)
     log.info("stopped")
 
 
-def _on_signal() -> asyncio.Event:
+def on_signal() -> asyncio.Event:
+    """Set at the first SIGTERM or SIGINT; the second ends the process at once."""
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -208,5 +211,5 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     configure_logging("starting", os.environ.get("MESH_INSTANCE", ""))
     try:
         uvloop.run(main)
-    except (SettingsError, contract.ContractError) as problem:
+    except (SettingsError, contract.ContractError, RegistryError) as problem:
         sys.exit(f"cannot start: {problem}")

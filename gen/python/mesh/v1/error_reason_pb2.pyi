@@ -78,6 +78,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "PAGE_TOKEN_INVALID", "domain": "mesh.v1", "metadata": {} }
     """
+    ERROR_REASON_BODY_INVALID: _ErrorReason.ValueType  # 12
+    """The JSON body of a REST call is not JSON, or not the JSON of the method's request.
+
+        { "reason": "BODY_INVALID", "domain": "mesh.v1", "metadata": { "problem": "unknown field sale.colour" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why the mesh itself, rather than a service's own rules, refused or failed a call."""
@@ -137,5 +142,10 @@ ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 11
 """The page token was not made by this method for this query.
 
     { "reason": "PAGE_TOKEN_INVALID", "domain": "mesh.v1", "metadata": {} }
+"""
+ERROR_REASON_BODY_INVALID: ErrorReason.ValueType  # 12
+"""The JSON body of a REST call is not JSON, or not the JSON of the method's request.
+
+    { "reason": "BODY_INVALID", "domain": "mesh.v1", "metadata": { "problem": "unknown field sale.colour" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
