@@ -100,12 +100,6 @@ class Plan:
             versions = list(pool.map(lambda component: component.require_external(), given))
         return {component.name: version for component, version in zip(given, versions, strict=True)}
 
-    def provide(self) -> None:
-        """Get hold of the tools of all components started here. Raises LocalError."""
-        for component in self.components.values():
-            if not component.external:
-                component.provide()
-
     def programs(self) -> list[Program]:
         """Everything the supervisor has to know."""
         own = [component.program() for component in self.components.values() if not component.external]

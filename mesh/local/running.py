@@ -48,7 +48,7 @@ def running(
         control = services is None or bool(services) or components is None or "envoy" in components
     stack = Stack.load(
         root or project_root(Path.cwd()), run_dir=folder / "run", environ=environ or {},
-        components=components, services=services, control=control,
+        components=components, services=services, control=control, well_known_ports=False,
     )  # fmt: skip
     try:
         stack.up(replicas, report or Silent())

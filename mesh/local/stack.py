@@ -27,11 +27,15 @@ _SHUTDOWN_SECONDS = 60
 class Stack:
     """What `mesh.toml` of one project declares, run from one run folder. Not running until `up`."""
 
-    def __init__(self, root: Path, run: RunDir, declaration: Declaration, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, root: Path, run: RunDir, declaration: Declaration, environ: Mapping[str, str], *, well_known_ports: bool
+    ) -> None:
         self.root = root
         self.run = run
         self.declaration = declaration
         self._environ = environ
+        self._well_known_ports = well_known_ports
+        self._cache = cache_folder(declaration.name)
         self._supervisor = Supervisor(run)
 
     @classmethod
@@ -44,25 +48,27 @@ class Stack:
         components: Iterable[str] | None = None,
         services: Iterable[str] | None = None,
         control: bool = True,
+        well_known_ports: bool = True,
     ) -> Self:
         """The stack of the project in `root`.
 
         `run_dir` is $MESH_RUN_DIR or `root`/.run unless given; `environ` (default: this process's) is where addresses
         of components from outside are looked up; `components`, `services` and `control` narrow the declaration, None
-        meaning all. Raises LocalError.
+        meaning all. Without `well_known_ports` it keeps out of the way of a stack that wants those. Raises LocalError.
         """
         environ = os.environ if environ is None else environ
         root = root.resolve()
         run = RunDir(run_dir or Path(environ.get("MESH_RUN_DIR") or root / ".run"))
         if unknown := (set(components or ()) - KINDS.keys()):
             raise LocalError(f"no such component: {', '.join(sorted(unknown))}; there are {', '.join(sorted(KINDS))}")
-        return cls(root, run, Declaration.load(root).narrowed(components, services, control), environ)
+        declaration = Declaration.load(root).narrowed(components, services, control)
+        return cls(root, run, declaration, environ, well_known_ports=well_known_ports)
 
-    def up(self, replicas: Mapping[str, int] | None = None, report: Report | None = None) -> None:
+    def up(self, replicas: Mapping[str, int] | None = None, report: Report | None = None) -> bool:
         """Start what doesn't run, scale services to `replicas`, and return when everything answers.
 
-        On a running stack addresses and replicas stay as they are unless told. If the first start fails, everything it
-        started is stopped again. Raises LocalError.
+        Returns whether the stack was down before. On a running one addresses and replicas stay as they are unless told.
+        If a start from nothing fails, everything it started is stopped again. Raises LocalError.
         """
         report = report or Silent()
         self.run.create()
@@ -73,7 +79,9 @@ class Stack:
             choices = self._choose(before, replicas or {}, claims, report)
             plan = self._plan(choices, report)
             versions = plan.check_external()
-            plan.provide()
+            for component in plan.components.values():
+                if not component.external:
+                    component.provide(self._cache, report)
             for name in self.declaration.secrets.values():
                 path, made = self.run.secret(name)
                 if made:
@@ -88,6 +96,14 @@ class Stack:
                 if before is None:
                     self._stop(report)
                 raise
+            return before is None
+
+    def provide(self, report: Report) -> None:
+        """Get hold of every tool the components need: download or build what isn't there. Raises LocalError."""
+        given = self._given()
+        for kind in wanted_components(self.declaration):
+            if kind.name not in given:
+                kind.provide(self._cache, report)
 
     def down(self, report: Report | None = None) -> bool:
         """Stop everything, also what a killed supervisor left. Returns whether there was anything to stop."""
@@ -119,16 +135,6 @@ class Stack:
         """A loopback port that the running stack chose, e.g. "envoy-admin". Raises LocalError if not up."""
         return self._running().site.ports[name]
 
-    def logs(self, name: str) -> list[Path]:
-        """Logs of a component, of `control`, `supervisor`, one instance ("sales-1") or all of a service ("sales")."""
-        folder = self.run.path / "logs"
-        exact = folder / f"{name}.log"
-        found = [exact] if exact.exists() else sorted(folder.glob(f"{name}-*.log"))
-        if not found:
-            known = ", ".join(sorted(path.stem for path in folder.glob("*.log"))) or "nothing, as nothing ran yet"
-            raise LocalError(f"there is no log of {name}; there is one of {known}")
-        return found
-
     def _running(self) -> Plan:
         choices = Choices.read(self.run)
         if choices is None:
@@ -137,9 +143,8 @@ class Stack:
 
     def _plan(self, choices: Choices, report: Report) -> Plan:
         declaration = self.declaration.narrowed(choices.components, choices.services, choices.control)
-        cache = cache_folder(declaration.name)
         control = bool(declaration.control)
-        return Plan(declaration, Site(self.root, self.run, cache, report, choices.ports, control), choices)
+        return Plan(declaration, Site(self.root, self.run, self._cache, report, choices.ports, control), choices)
 
     def _choose(
         self, before: Choices | None, replicas: Mapping[str, int], claims: contextlib.ExitStack, report: Report
@@ -149,9 +154,9 @@ class Stack:
         external = self._given() if before is None else self._unchanged(before)
         known = dict(before.ports) if before else {}
         wanted = {name: port for name, port in wanted_ports(self.declaration, external).items() if name not in known}
-        chosen = claims.enter_context(ports.claimed(wanted))
+        chosen = claims.enter_context(ports.claimed(wanted if self._well_known_ports else dict.fromkeys(wanted, 0)))
         for name, port in chosen.items():
-            if wanted[name] != port:
+            if self._well_known_ports and wanted[name] != port:
                 report.line(f"port {wanted[name]} is taken: {name} uses {port}")
         declared = {name: service.replicas for name, service in self.declaration.services.items()}
         return Choices(

@@ -1,13 +1,15 @@
 """How every part of a stack is doing, asked of the parts themselves, of Consul and of the supervisor."""
 
 import socket
-import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from typing import Any
+
+import psutil
 
 from mesh.local.components import Component, Consul, NotReadyError
 from mesh.local.plan import CONTROL, Plan
@@ -16,14 +18,14 @@ from mesh.local.supervisor import State, Supervisor
 
 @dataclass(frozen=True)
 class Row:
-    """One component, the control plane or one instance."""
+    """The supervisor, a component, the control plane or an instance."""
 
     kind: str
     """component, control or service."""
     name: str
     address: str
     health: str
-    """healthy, starting, or what is wrong: unreachable, critical, warning, unregistered, crashed, stopped."""
+    """healthy, starting, or what is wrong: dead, unreachable, critical, warning, unregistered, crashed, stopped."""
     version: str
     since: str
     """RFC 3339, UTC; empty if unknown."""
@@ -47,7 +49,17 @@ def rows(plan: Plan, supervisor: Supervisor) -> list[Row]:
     if plan.control_address:
         found.append(_control(plan, states, crashes))
     agent = registered(plan.components.get("consul"))
+    found.insert(0, _supervisor(supervisor, alive))
     return found + [_instance(name, agent, states, crashes, plan) for name in plan.instances]
+
+
+def _supervisor(supervisor: Supervisor, alive: bool) -> Row:
+    version = metadata.version("supervisor")
+    if not alive:
+        note = "nothing is restarted any more: meshctl up or meshctl down ends what it left"
+        return Row("component", "supervisor", "", "dead", version, "", 0, note)
+    process = psutil.Process(supervisor.pid)
+    return Row("component", "supervisor", "", "healthy", version, _rfc3339(process.create_time()), 0, "")
 
 
 def registered(consul: Component | None) -> dict[str, Any] | None:
@@ -134,6 +146,10 @@ def _failing(state: State | None, otherwise: str) -> str:
 
 
 def _since(state: State | None) -> str:
-    if state is None or not state.since or state.since > time.time() + 60:
+    if state is None or not state.since:
         return ""
-    return datetime.fromtimestamp(state.since, UTC).isoformat().replace("+00:00", "Z")
+    return _rfc3339(state.since)
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")

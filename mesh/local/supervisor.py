@@ -195,7 +195,7 @@ def _configuration(run: RunDir, programs: Iterable[Program]) -> str:
         config[f"program:{program.name}"] = {
             "command": _plain(shlex.join(program.command)),
             "directory": _plain(str(program.directory)),
-            "environment": ",".join(f'{key}="{_plain(value)}"' for key, value in sorted(program.environment.items())),
+            "environment": ",".join(_variable(*item) for item in sorted(program.environment.items())),
             "autostart": "false",  # the order is ours, see stack.py
             "autorestart": "true",
             "startsecs": "3",  # what lives shorter is started again after 1, 2, 3 ... s; what lives longer, at once
@@ -214,9 +214,13 @@ def _configuration(run: RunDir, programs: Iterable[Program]) -> str:
 
 
 def _plain(value: str) -> str:
-    """`value` as supervisord reads it back. Its format has no way to say some things: those are refused."""
-    if re.search(r'["\n]|\s[;#]', value):
-        raise LocalError(
-            "an address or a path contains a quote, a line break, ' ;' or ' #', which supervisord cannot take"
-        )
+    """`value` as supervisord reads it back. Its format cannot say everything: the rest is refused."""
+    if re.search(r"\n|\s[;#]", value):
+        raise LocalError(f"supervisord cannot take a value with a line break, ' ;' or ' #': {value}")
     return value.replace("%", "%%")
+
+
+def _variable(name: str, value: str) -> str:
+    if '"' in value:
+        raise LocalError(f"supervisord cannot take a quote in an environment variable: {name}")
+    return f'{name}="{_plain(value)}"'

@@ -60,7 +60,8 @@ class Component(ABC):
     def program(self) -> Program | None:
         """What to run; None if it is only a place. Must not change anything."""
 
-    def provide(self) -> None:  # noqa: B027 - most come with a package
+    @classmethod  # noqa: B027 - most come with a package
+    def provide(cls, cache: Path, report: Report) -> None:
         """Get hold of its tools if they aren't there yet (download, build). May take minutes."""
 
     @abstractmethod

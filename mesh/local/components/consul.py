@@ -6,9 +6,11 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 from typing import Any, ClassVar
 
 from mesh.local.components.base import Component, NotReadyError, numbers
+from mesh.local.report import Report
 from mesh.local.supervisor import Program
 from mesh.local.tools.consul import consul
 
@@ -30,8 +32,9 @@ class Consul(Component):
     def local_url(self) -> str:
         return f"http://127.0.0.1:{self.site.ports['consul']}"
 
-    def provide(self) -> None:
-        consul(self.site.cache, self.site.report)
+    @classmethod
+    def provide(cls, cache: Path, report: Report) -> None:
+        consul(cache, report)
 
     def prepare(self) -> None:
         ports = self.site.ports

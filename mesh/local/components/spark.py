@@ -5,9 +5,11 @@ import socket
 import subprocess
 import sys
 import urllib.parse
+from pathlib import Path
 from typing import ClassVar
 
 from mesh.local.components.base import Component, NotReadyError, numbers
+from mesh.local.report import Report
 from mesh.local.supervisor import Program
 from mesh.local.tools.delta import delta_jars
 from mesh.local.tools.java import java_home
@@ -21,10 +23,15 @@ _CHECK = """
 import sys, warnings
 warnings.simplefilter("ignore")
 from pyspark.sql import SparkSession
-session = SparkSession.builder.remote(sys.argv[1]).create()
-assert session.range(1).count() == 1
-print(session.version)
-session.stop()
+try:
+    session = SparkSession.builder.remote(sys.argv[1]).create()
+    if "Delta" not in session.conf.get("spark.sql.extensions", ""):
+        sys.exit("it runs without Delta Lake's extension")
+    session.range(1).collect()
+    print(session.version)
+    session.stop()
+except Exception as error:
+    sys.exit(str(error).partition("\\n")[0])
 """
 
 
@@ -44,9 +51,10 @@ class Spark(Component):
     def shown(self) -> str:
         return self.url.partition(";")[0].rstrip("/")  # what follows may hold a token
 
-    def provide(self) -> None:
+    @classmethod
+    def provide(cls, cache: Path, report: Report) -> None:
         java_home()
-        delta_jars(self.site.cache, self.site.report)
+        delta_jars(cache, report)
 
     def prepare(self) -> None:
         self.site.run.folder("spark")
@@ -69,6 +77,7 @@ class Spark(Component):
             "spark.sql.warehouse.dir": work / "warehouse",
             "spark.local.dir": work,
             "spark.ui.enabled": "false",
+            "spark.log.level": "WARN",
         }
         options = [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
         command = (
@@ -85,7 +94,7 @@ class Spark(Component):
         return Program(self.name, command, work, environment)
 
     def check(self) -> str:
-        self.ping()
+        self.ping()  # it fails at once where starting a process for the rest would take a second
         environment = {key: value for key, value in os.environ.items() if key != "SPARK_REMOTE"}
         try:
             done = subprocess.run(

@@ -1,0 +1,44 @@
+# The same short commands for a newcomer and for CI. `make` alone lists them.
+
+PYTHON := .venv/bin/python
+MESHCTL := .venv/bin/meshctl
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down test lint gen bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## Set up everything in .venv and the user's cache (the others do it too)
+	@scripts/setup
+
+demo: setup  ## Do the main job: start the stack, load data, ask it over gRPC and REST
+	@$(MESHCTL) demo
+
+up: setup  ## Start the stack and return when it is ready (see also meshctl --help)
+	@$(MESHCTL) up --detach
+
+down:  ## Stop the stack; its data stays
+	@if [ -x $(MESHCTL) ]; then $(MESHCTL) down; fi
+
+test: lint  ## Check everything and run every test (TESTS=path for some)
+	@$(PYTHON) -m pytest $(TESTS)
+
+lint: setup  ## Check style, types, layers and contracts
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+	@$(PYTHON) scripts/contracts.py check
+
+gen: setup  ## Generate gen/ from proto/
+	@$(PYTHON) scripts/contracts.py generate
+
+bench: setup  ## Measure against peers and write bench/results.json
+	@$(PYTHON) -m bench
+
+clean: down  ## Stop the stack, remove its data and .venv (the user's cache stays)
+	rm -rf .run .venv .venv.lock .build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

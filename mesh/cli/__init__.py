@@ -1,0 +1,17 @@
+"""meshctl: run and watch a stack on this machine. A product adds verbs through the entry points `meshctl.commands`."""
+
+import sys
+
+
+def main() -> None:
+    """Entry point of `meshctl`. Errors are one message on stderr and exit status 1, never a traceback."""
+    from mesh.cli.app import app  # noqa: PLC0415 - not to be imported by who only wants the package
+    from mesh.local.errors import LocalError  # noqa: PLC0415
+
+    try:
+        app()
+    except LocalError as error:
+        print(f"meshctl: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
