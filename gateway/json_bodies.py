@@ -20,7 +20,7 @@ from mesh.v1.error_reason_pb2 import ErrorReason
 
 import mesh
 from gateway.contracts import services
-from gateway.replies import as_json
+from gateway.replies import READY_MADE, as_json
 from mesh.error import Error
 
 PATH = "request.url_path"
@@ -74,8 +74,8 @@ class JsonBodies(external_processor_pb2_grpc.ExternalProcessorServicer):  # type
                 yield ext_proc.ProcessingResponse(request_body=ext_proc.BodyResponse())
                 continue
             reply = ext_proc.ImmediateResponse(
-                status=http_status_pb2.HttpStatus(code=400), body=json.dumps(as_json(refusal)).encode()
+                status=http_status_pb2.HttpStatus(code=400),
+                body=json.dumps(as_json(refusal)).encode(),
+                details=READY_MADE,
             )
-            header = reply.headers.set_headers.add().header
-            header.key, header.raw_value = "content-type", b"application/json"
             yield ext_proc.ProcessingResponse(immediate_response=reply)

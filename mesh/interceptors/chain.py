@@ -53,9 +53,7 @@ def intercepted(
 
 
 def _handler(handler: grpc.RpcMethodHandler[Any, Any]) -> Handler:
-    behaviour: Any = (
-        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    )
+    behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     if not inspect.isasyncgenfunction(behaviour):
         return behaviour  # type: ignore[no-any-return]
 
