@@ -39,6 +39,6 @@ bench: setup  ## Measure against peers and write bench/results.json
 	@$(PYTHON) -m bench
 
 clean: down  ## Stop the stack, remove its data and .venv (the user's cache stays)
-	rm -rf .run .venv .venv.lock .build
+	rm -rf .run .venv .build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
