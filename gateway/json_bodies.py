@@ -66,7 +66,7 @@ def _refusal(problem: str) -> Error:
 
 
 class JsonBodies(external_processor_pb2_grpc.ExternalProcessorServicer):  # type: ignore[misc]  # without types
-    async def Process(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def Process(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         async for request in request_iterator:
             attributes = request.attributes["envoy.filters.http.ext_proc"].fields
             refusal = check(attributes[PATH].string_value, request.request_body.body)

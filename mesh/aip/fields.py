@@ -1,7 +1,7 @@
 """What a filter can compare: the types of fields, how their values are written and how they are printed again."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -34,14 +34,14 @@ class FieldType:
     operators: frozenset[Operator] = _ALL
 
 
-def enumeration(names: Iterable[str]) -> FieldType:
-    """A field that has one of these names, for example `SaleState.keys()`."""
-    known = tuple(names)
+def enumeration(names: Mapping[str, str] | Iterable[str]) -> FieldType:
+    """A field that has one of these names, or with a mapping what the name stands for."""
+    known = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
 
     def read(text: str) -> str:
         if text not in known:
             raise ValueError(text)
-        return text
+        return known[text]
 
     return FieldType(f"one of {', '.join(known)}", read, _EQUALITY)
 

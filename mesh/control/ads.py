@@ -61,7 +61,7 @@ class Ads(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc
         for events in self._streams:
             events.put_nowait(None)
 
-    async def StreamAggregatedResources(self, request_iterator: AsyncIterator[Any], context: Any) -> None:  # noqa: N802
+    async def StreamAggregatedResources(self, request_iterator: AsyncIterator[Any], context: Any) -> None:
         events: asyncio.Queue[Any] = asyncio.Queue()
         stream = _Stream(context)
         reader = asyncio.create_task(_read(request_iterator, events))

@@ -164,6 +164,13 @@ class _UnixTransport(xmlrpc.client.Transport):
     def make_connection(self, host: object) -> http.client.HTTPConnection:
         return _UnixConnection(self._path)
 
+    def request(self, *args: Any, **options: Any) -> Any:
+        """One connection a call: a proxy that is dropped leaves none open."""
+        try:
+            return super().request(*args, **options)
+        finally:
+            self.close()
+
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
@@ -173,7 +180,11 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(os.fspath(self._path))
+        try:
+            self.sock.connect(os.fspath(self._path))
+        except OSError:
+            self.close()
+            raise
 
 
 def _configuration(run: RunDir, programs: Iterable[Program]) -> str:

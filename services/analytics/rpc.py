@@ -58,7 +58,7 @@ class AnalyticsRpc(AnalyticsServiceServicer):
     def __init__(self, analytics: Analytics) -> None:
         self._analytics = analytics
 
-    async def QueryRevenue(self, request: pb.QueryRevenueRequest, context: Context) -> pb.QueryRevenueResponse:  # noqa: N802
+    async def QueryRevenue(self, request: pb.QueryRevenueRequest, context: Context) -> pb.QueryRevenueResponse:
         orders = aip.parse_order_by(request.order_by, {measure.value for measure in Measure})
         question = RevenueQuestion.ask(
             _GROUPINGS[request.group_by],
@@ -74,7 +74,7 @@ class AnalyticsRpc(AnalyticsServiceServicer):
             table_version=page.facts.edition.facts.number,
         )
 
-    async def ListTopProducts(self, request: pb.ListTopProductsRequest, context: Context) -> pb.ListTopProductsResponse:  # noqa: N802
+    async def ListTopProducts(self, request: pb.ListTopProductsRequest, context: Context) -> pb.ListTopProductsResponse:
         question = TopProductsQuestion.ask(aip.parse_filter(request.filter, FILTER_FIELDS), _best_by(request.order_by))
         size = aip.page_size(request.page_size, default=10, maximum=100)
         with _failures():
@@ -85,7 +85,7 @@ class AnalyticsRpc(AnalyticsServiceServicer):
             table_version=page.facts.edition.facts.number,
         )
 
-    async def GetKpis(self, request: pb.GetKpisRequest, context: Context) -> pb.GetKpisResponse:  # noqa: N802
+    async def GetKpis(self, request: pb.GetKpisRequest, context: Context) -> pb.GetKpisResponse:
         question = KpisQuestion(aip.parse_filter(request.filter, FILTER_FIELDS))
         with _failures():
             kpis, facts = await self._analytics.kpis(question)

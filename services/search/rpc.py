@@ -24,7 +24,7 @@ class SearchRpc(SearchServiceServicer):
         self._products = products
         self._currency_code = currency_code
 
-    async def SearchProducts(  # noqa: N802
+    async def SearchProducts(
         self, request: SearchProductsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> SearchProductsResponse:
         size = aip.page_size(request.page_size, default=10, maximum=100)

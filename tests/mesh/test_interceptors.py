@@ -100,7 +100,7 @@ async def test_a_valid_token_reaches_the_handler_as_its_caller(server: Served, s
     assert answer.sale.sale_id == sale_id(9)
     [caller] = servicer.callers
     assert caller is not None
-    assert (caller.subject, caller.permissions) == ("ada", {"sales.read"})
+    assert (caller.subject, caller.permissions) == ("ada", frozenset({"sales.read"}))
     assert caller.token not in repr(caller)
 
 
@@ -188,7 +188,7 @@ async def test_what_the_handler_ended_itself_stays_as_it_was(server: Served) -> 
             await stub.GetSale(sales.GetSaleRequest(sale_id=sale_id(3)))
         assert (failure.value.code(), failure.value.details()) == (grpc.StatusCode.ABORTED, "by itself")
         assert ("own", "trailer") in tuple(failure.value.trailing_metadata())
-        unknown = channel.unary_unary("/retail.sales.v1.SalesService/Nothing")
+        unknown: Any = channel.unary_unary("/retail.sales.v1.SalesService/Nothing")
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await unknown(b"")
         assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED

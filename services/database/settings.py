@@ -1,0 +1,45 @@
+"""Where the database is and how much of it one process takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from mesh.settings import SettingsError
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    url: URL = field(repr=False)  # the password is in it
+    """With the asyncpg driver. From DATABASE_URL, `postgresql://user:password@host:port/database`."""
+    pool_size: int = 10
+    """Connections that one process opens at most. From DATABASE_POOL_SIZE."""
+    pool_wait_seconds: float = 2.0
+    """How long a call waits for a free connection before the store counts as unavailable."""
+    connect_seconds: float = 5.0
+    """How long opening a connection may take."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "DatabaseSettings":
+        """Raises SettingsError, without the value: it holds the password."""
+        pool_size = environment.get("DATABASE_POOL_SIZE", str(cls.pool_size))
+        if not pool_size.isdecimal() or not 1 <= int(pool_size) <= 1000:
+            raise SettingsError(f"DATABASE_POOL_SIZE={pool_size!r} is not a number from 1 to 1000")
+        return cls(url=_url(environment.get("DATABASE_URL", "")), pool_size=int(pool_size))
+
+
+def _url(text: str) -> URL:
+    if not text:
+        raise SettingsError("DATABASE_URL is not set: it says where PostgreSQL is, postgresql://USER:PASSWORD@HOST/DB")
+    try:
+        url = make_url(text)
+        url.port  # noqa: B018 - parsed only when asked for
+    except (ArgumentError, ValueError):
+        raise SettingsError("DATABASE_URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+    if url.get_backend_name() not in {"postgresql", "postgres"} or not url.database:
+        raise SettingsError("DATABASE_URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    url = url.set(drivername="postgresql+asyncpg")
+    if "sslmode" in url.query:  # libpq's name for what asyncpg calls ssl
+        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
+    return url

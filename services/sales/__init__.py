@@ -1,0 +1,1 @@
+"""sales: the record of what was sold."""

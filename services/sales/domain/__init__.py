@@ -1,0 +1,1 @@
+"""What sales knows. Standard library only."""

@@ -1,0 +1,1 @@
+"""Where sales are kept: PostgreSQL, schema `sales`."""
