@@ -84,7 +84,7 @@ class RunDir:
     @contextlib.contextmanager
     def lock(self, report: Report) -> Iterator[None]:
         """Only one process at a time changes a stack; the others wait and say for whom."""
-        with (self.path / "lock").open("a+") as file:
+        with open(self.path / "lock", "a+", opener=_private) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -95,6 +95,10 @@ class RunDir:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def private_folder() -> Path:

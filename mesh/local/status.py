@@ -114,8 +114,7 @@ def _instance(
         version, since = entry["Meta"].get("version", ""), entry["Meta"].get("started") or _since(state)
         note = ""
     else:
-        running = state is not None and state.status == "RUNNING"
-        health = "unregistered" if "consul" in plan.components or not running else "healthy"
+        health = "unregistered" if "consul" in plan.components else "healthy"  # as far as anyone can tell
         address, version, since, note = "", plan.environment()["MESH_VERSION"], _since(state), ""
     if state is None or state.status not in {"RUNNING", "STARTING"}:
         health = _failing(state, "stopped")

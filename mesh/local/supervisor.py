@@ -60,7 +60,7 @@ class Supervisor:
     def alive(self) -> bool:
         """Whether it answers on its socket."""
         try:
-            return bool(self._rpc.getState())
+            return bool(self._call("getState"))
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return False
 
@@ -71,12 +71,12 @@ class Supervisor:
             self._spawn()
             return
         running = {state.name for state in self.states() if state.status in {"RUNNING", "STARTING", "BACKOFF"}}
-        [[added, changed, removed]] = self._rpc.reloadConfig()
+        [[added, changed, removed]] = self._call("reloadConfig")
         self.stop([*removed, *changed])
         for name in [*removed, *changed]:
-            self._rpc.removeProcessGroup(name)
+            self._call("removeProcessGroup", name)
         for name in [*changed, *added]:
-            self._rpc.addProcessGroup(name)
+            self._call("addProcessGroup", name)
         for name in changed:
             if name in running:
                 self.start(name)
@@ -86,14 +86,14 @@ class Supervisor:
         with contextlib.suppress(
             xmlrpc.client.Fault
         ):  # ALREADY_STARTED; what fails to spawn is retried and shows later
-            self._rpc.startProcess(name, False)
+            self._call("startProcess", name, False)
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop programs side by side; returns when all have ended (each is killed after its `stop_seconds`)."""
         waiting = set(names)
         for name in waiting:
             with contextlib.suppress(xmlrpc.client.Fault):  # NOT_RUNNING, BAD_NAME: nothing to stop
-                self._rpc.stopProcess(name, False)
+                self._call("stopProcess", name, False)
         while any(state.pid for state in self.states() if state.name in waiting):
             time.sleep(0.05)
 
@@ -101,7 +101,7 @@ class Supervisor:
         """All programs it knows."""
         return [
             State(info["name"], info["statename"], info["pid"], info["start"], info["exitstatus"])
-            for info in self._rpc.getAllProcessInfo()
+            for info in self._call("getAllProcessInfo")
         ]
 
     def state(self, name: str) -> State:
@@ -110,12 +110,12 @@ class Supervisor:
 
     def shutdown(self) -> None:
         """Ask it to stop everything and itself; returns at once."""
-        self._rpc.shutdown()
+        self._call("shutdown")
 
     @property
     def pid(self) -> int:
         """Its process id."""
-        return int(self._rpc.getPID())
+        return int(self._call("getPID"))
 
     def crashes(self) -> Counter[str]:
         """How often each program ended unasked since `up`, from the supervisor's log."""
@@ -136,6 +136,7 @@ class Supervisor:
             [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(self._run.path / CONFIG)],
             cwd=self._run.path,
             env={**os.environ, MARK: str(self._run.path)},
+            umask=0o077,  # its own setting comes too late for its log
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -144,13 +145,10 @@ class Supervisor:
         if done.returncode:
             raise LocalError(f"the supervisor did not start: {(done.stderr or done.stdout).strip()}")
 
-    @property
-    def _server(self) -> Any:
-        return xmlrpc.client.ServerProxy("http://supervisor", transport=_UnixTransport(self._run.socket))
-
-    @property
-    def _rpc(self) -> Any:
-        return self._server.supervisor
+    def _call(self, method: str, *arguments: object) -> Any:
+        transport = _UnixTransport(self._run.socket)
+        with xmlrpc.client.ServerProxy("http://supervisor", transport=transport) as server:
+            return getattr(server.supervisor, method)(*arguments)
 
 
 _CRASHED = re.compile(r" exited: (?P<name>\S+) \(")  # one stopped on request is "stopped: ..."
@@ -161,15 +159,10 @@ class _UnixTransport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: object) -> http.client.HTTPConnection:
-        return _UnixConnection(self._path)
-
-    def request(self, *args: Any, **options: Any) -> Any:
-        """One connection a call: a proxy that is dropped leaves none open."""
-        try:
-            return super().request(*args, **options)
-        finally:
-            self.close()
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _UnixConnection(self._path)
+        self._connection = host, connection  # what `close` closes
+        return connection
 
 
 class _UnixConnection(http.client.HTTPConnection):
