@@ -1,0 +1,1 @@
+"""auth: who a caller is and what they may do."""

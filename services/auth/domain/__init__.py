@@ -1,0 +1,1 @@
+"""What auth knows. Standard library only."""

@@ -1,0 +1,1 @@
+"""Where users, sessions and signing keys are kept: PostgreSQL, schema `auth`."""
