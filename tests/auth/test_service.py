@@ -23,6 +23,7 @@ from services.auth.domain.roles import PERMISSIONS, Role
 from services.auth.settings import Settings
 from services.database import DatabaseSettings
 from tests.auth.serving import ADA_PASSWORD, ADMIN_PASSWORD, Client, Clock, Connection, refused, serving_auth
+from tests.eventually import eventually
 
 CREDENTIALS_INVALID = Described(
     "UNAUTHENTICATED", "The user name or the password is wrong", "CREDENTIALS_INVALID", "retail.auth.v1"
@@ -157,6 +158,20 @@ async def test_of_refreshes_that_race_with_one_token_one_wins(client: Client) ->
         assert failures == [REFRESH_TOKEN_INVALID] * 7
         [winner] = answers
         assert await refused(client.refresh(winner)) == REFRESH_TOKEN_INVALID  # who the thief was is not known
+
+
+async def test_a_refresh_waits_for_whoever_is_ending_its_session(client: Client, connection: Connection) -> None:
+    tokens = await client.log_in()
+    async with connection.transaction():
+        await connection.execute("UPDATE auth.session SET end_time = now()")
+        refresh = asyncio.create_task(refused(client.refresh(tokens)))
+
+        async def waits() -> bool:
+            return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")) or refresh.done()
+
+        await eventually(waits)
+        assert not refresh.done()
+    assert await refresh == REFRESH_TOKEN_INVALID
 
 
 async def test_no_refresh_moves_the_end_of_a_session(client: Client, clock: Clock, settings: Settings) -> None:

@@ -5,13 +5,20 @@ from dataclasses import replace
 from datetime import timedelta
 
 import httpx
+import psutil
 import pytest
 
 from mesh.background import background
+from mesh.local import running
 from mesh.registry import Registry
 from mesh.token_keys import KEY, Published, TokenInvalidError, TokenKeys
 from services.auth.bootstrap import bootstrap
+from services.auth.domain.keys import Rotation
 from services.auth.settings import Settings
+from services.auth.signing_keys import SigningKeys
+from services.auth.store.keys import KeyStore
+from services.auth.store.tables import MIGRATIONS, SCHEMA
+from services.database import connected
 from tests.auth.serving import Clock, Connection, key_id, serving_auth
 from tests.eventually import eventually
 
@@ -67,6 +74,19 @@ async def test_a_race_for_the_first_key_has_one_winner(settings: Settings, regis
     assert len(ids) == 4
     assert set(ids) == set(await published(registry))
     assert len(set(ids)) == 1
+
+
+async def test_of_looks_that_race_one_makes_the_key(settings: Settings, registry: Registry) -> None:
+    rotation = Rotation(settings.key_rotation, settings.key_grace, settings.access_token_life)
+    async with connected(settings.database, schema=SCHEMA, migrations=MIGRATIONS) as schema:
+        replicas = [
+            SigningKeys(KeyStore(schema), registry, rotation, issuer="https://i", audience="a", clock=Clock())
+            for _ in range(4)
+        ]
+        await asyncio.gather(*(replica.look() for replica in replicas))
+    ids = [[key["kid"] for key in replica.jwks()] for replica in replicas]
+    assert ids == [await published(registry)] * 4
+    assert len(ids[0]) == 1
 
 
 async def test_a_lost_or_changed_publication_is_put_back(
@@ -159,6 +179,39 @@ async def test_a_leaked_key_is_replaced_by_deleting_it(
         with pytest.raises(TokenInvalidError):
             await client.verify(forged, settings)
         assert await client.verify(await client.log_in(), settings)
+
+
+async def test_while_consul_does_not_answer_the_old_key_goes_on_and_afterwards_there_is_a_new_one(
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    with running(["consul"]) as stack:
+        monkeypatch.setenv("CONSUL_HTTP_ADDR", stack.environment["CONSUL_HTTP_ADDR"])
+        [consul] = [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if f"-config-file={stack.run.path / 'consul.json'}" in (process.info["cmdline"] or ())
+        ]
+        async with serving_auth(replace(settings, key_grace=timedelta(seconds=1)), clock) as client:
+            [old] = await client.jwks()
+            consul.suspend()
+            try:
+                clock.ahead = settings.key_rotation + timedelta(minutes=1)
+
+                async def tried() -> bool:
+                    return "trying again" in caplog.text
+
+                await eventually(tried)
+                assert list(await client.jwks()) == [old]
+                assert key_id(await client.log_in()) == old
+                assert await connection.fetchval("SELECT array_agg(key_id) FROM auth.signing_key") == [old]
+            finally:
+                consul.resume()
+
+            async def rotated() -> bool:
+                return len(await client.jwks()) == 2
+
+            await eventually(rotated, timeout=20)
 
 
 async def test_the_public_keys_are_public_alone(settings: Settings) -> None:
