@@ -3,6 +3,7 @@
 Everything here blocks; call it from a thread.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,13 @@ from threading import Lock
 import pyarrow
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 
 from services.lakehouse import NO_VERSION, Lakehouse
+
+
+# What delta-rs raises where files are missing, damaged or out of reach.
+_UNREADABLE = (DeltaError, OSError, LookupError, ValueError)
 
 
 class LakeUnavailableError(Exception):
@@ -51,11 +57,11 @@ class GoldTable:
         Raises LakeUnavailableError.
         """
         with self._lock, self._reading():
-            if self._newest is None or not _still_newest(*self._newest):
+            if self._newest is None or not self._still_newest(*self._newest):
                 self._newest = None
                 try:
                     opened = self._open(None)
-                    self._newest = opened, _version(opened)
+                    self._newest = opened, self._version(opened)
                 except TableNotFoundError:
                     self._require_reachable()
                     return NOT_LOADED
@@ -73,13 +79,14 @@ class GoldTable:
 
         Raises VersionGoneError, LakeUnavailableError.
         """
-        if version.number < 0:
-            raise VersionGoneError(f"{self._table} never has a version {version.number}")
+        # delta-rs looks for each commit up to the number that it is given, for hours if that is beyond the newest.
+        if not 0 <= version.number <= self.newest().number:
+            raise VersionGoneError(f"{self._table} has no version {version.number}")
         try:
             opened = self._open(version.number)
-            if _version(opened) == version:
+            if self._version(opened) == version:
                 return pyarrow.RecordBatchReader.from_stream(opened.scan(columns=list(columns)))
-        except (DeltaError, OSError, LookupError) as problem:
+        except _UNREADABLE as problem:
             raise self.unreadable(version) from problem
         raise VersionGoneError(f"{self._table} was made anew since version {version.number}")
 
@@ -101,7 +108,7 @@ class GoldTable:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (DeltaError, OSError, LookupError) as problem:
+        except _UNREADABLE as problem:
             raise LakeUnavailableError(f"{self._table} can't be read") from problem
 
     def _require_reachable(self) -> None:
@@ -112,21 +119,24 @@ class GoldTable:
         if self._lakehouse.local_path is not None:
             next(self._lakehouse.local_path.iterdir(), None)
 
+    def _still_newest(self, opened: DeltaTable, version: Version) -> bool:
+        """Whether nothing was committed since.
 
-def _still_newest(opened: DeltaTable, version: Version) -> bool:
-    """Whether nothing was committed since.
+        An incremental update alone would not see that the table was dropped, and would mix the files of a table that
+        was dropped and made anew with the old one's. Reading the newest commit again, and opening the table afresh
+        whenever anything differs, sees both.
+        """
+        try:
+            opened.update_incremental()
+            return self._version(opened) == version
+        except _UNREADABLE:
+            return False
 
-    An incremental update alone would not see that the table was dropped, and would mix the files of a table that was
-    dropped and made anew with the old one's. Reading the newest commit again, and opening the table afresh whenever
-    anything differs, sees both.
-    """
-    try:
-        opened.update_incremental()
-        return _version(opened) == version
-    except (DeltaError, OSError, LookupError):
-        return False
-
-
-def _version(opened: DeltaTable) -> Version:
-    """Raises LookupError if the commit is no longer in the table's log."""
-    return Version(opened.version(), int(opened.history(1)[0]["timestamp"]))
+    def _version(self, opened: DeltaTable) -> Version:
+        """Raises what _UNREADABLE lists if the commit is no longer in the table's log."""
+        # Not by `history`: it counts from the newest commit down, whichever version is opened and whatever is
+        # committed meanwhile (https://github.com/delta-io/delta-rs/issues/4488).
+        log = DeltaStorageHandler(opened.table_uri, dict(self._lakehouse.storage_options))
+        with log.open_input_file(f"_delta_log/{opened.version():020}.json") as commit:
+            action, _, _ = commit.read().partition(b"\n")
+        return Version(opened.version(), int(json.loads(action)["commitInfo"]["timestamp"]))
