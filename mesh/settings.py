@@ -1,6 +1,11 @@
-"""What a process of the mesh takes from its environment, read here and nowhere else."""
+"""What a process of the mesh takes from its environment, read here and nowhere else.
+
+Below are also the readers for a service's own settings: each takes the environment and the name of the variable, and
+raises SettingsError by that name.
+"""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -48,3 +53,31 @@ class MeshSettings:
             version=environment.get("MESH_VERSION", "0"),
             host=environment.get("MESH_HOST", "127.0.0.1"),
         )
+
+
+def text(environment: Mapping[str, str], name: str, default: str | None, pattern: str, expected: str) -> str:
+    """A text that is `pattern` from end to end; without a default the variable has to be set.
+
+    `expected` says what it is, as in "... is not {expected}".
+    """
+    value = environment.get(name, default)
+    if not value:
+        raise SettingsError(f"{name} is not set: it is {expected}")
+    if not re.fullmatch(pattern, value):
+        raise SettingsError(f"{name}={value!r} is not {expected}")
+    return value
+
+
+def whole_number(environment: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
+    value = environment.get(name, str(default))
+    if not re.fullmatch("[0-9]{1,18}", value) or not least <= int(value) <= most:
+        raise SettingsError(f"{name}={value!r} is not a whole number from {least} to {most}")
+    return int(value)
+
+
+def number(environment: Mapping[str, str], name: str, default: float, *, least: float, most: float) -> float:
+    """For example `0.5`; no exponent, no infinity."""
+    value = environment.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value) or not least <= float(value) <= most:
+        raise SettingsError(f"{name}={value!r} is not a number from {least:g} to {most:g}")
+    return float(value)

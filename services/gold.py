@@ -17,7 +17,7 @@ from deltalake.fs import DeltaStorageHandler
 from services.lakehouse import NO_VERSION, Lakehouse
 
 # What delta-rs raises where files are missing, damaged or out of reach.
-_UNREADABLE = (DeltaError, OSError, LookupError, ValueError)
+_UNREADABLE = (DeltaError, OSError, LookupError, ValueError, TypeError)
 
 
 class LakeUnavailableError(Exception):

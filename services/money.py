@@ -4,17 +4,22 @@ from decimal import Decimal
 
 from google.type.money_pb2 import Money
 
-_NANO = Decimal(1).scaleb(-9)
+_NANOS = 10**9
 
 
 def to_money(amount: Decimal, currency_code: str) -> Money:
-    """Whole units and nanos of the same sign. Raises ValueError for a fraction finer than a nano."""
-    units = int(amount)
-    nanos = (amount - units) / _NANO
-    if nanos != int(nanos):
+    """Whole units and nanos of the same sign.
+
+    Raises ValueError for a fraction finer than a nano and for more units than an int64 holds.
+    """
+    numerator, denominator = amount.as_integer_ratio()
+    total, finer = divmod(abs(numerator) * _NANOS, denominator)
+    if finer:
         raise ValueError(f"{amount} is finer than a billionth")
-    return Money(currency_code=currency_code, units=units, nanos=int(nanos))
+    units, nanos = divmod(total, _NANOS)
+    sign = -1 if numerator < 0 else 1
+    return Money(currency_code=currency_code, units=sign * units, nanos=sign * nanos)
 
 
 def from_money(money: Money) -> Decimal:
-    return Decimal(money.units) + Decimal(money.nanos) * _NANO
+    return Decimal(money.units * _NANOS + money.nanos).scaleb(-9)

@@ -1,10 +1,10 @@
 """What the analytics service takes from its environment."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mesh.settings import SettingsError
+from mesh.settings import whole_number
+from services.lakehouse import lakehouse_uri
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,12 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Raises SettingsError."""
-        lakehouse_uri = environment.get("LAKEHOUSE_URI", "")
-        if not lakehouse_uri:
-            raise SettingsError("LAKEHOUSE_URI is not set: it says where the lake is, for example file:///srv/lake")
         return cls(
-            lakehouse_uri=lakehouse_uri,
-            query_threads=_positive(environment, "ANALYTICS_QUERY_THREADS", cls.query_threads),
-            kept_editions=_positive(environment, "ANALYTICS_KEPT_EDITIONS", cls.kept_editions),
-            edition_memory_mib=_positive(environment, "ANALYTICS_EDITION_MEMORY_MIB", cls.edition_memory_mib),
-            cached_rows=_positive(environment, "ANALYTICS_CACHED_ROWS", cls.cached_rows),
+            lakehouse_uri=lakehouse_uri(environment),
+            query_threads=whole_number(environment, "ANALYTICS_QUERY_THREADS", cls.query_threads, least=1, most=256),
+            kept_editions=whole_number(environment, "ANALYTICS_KEPT_EDITIONS", cls.kept_editions, least=1, most=100),
+            edition_memory_mib=whole_number(
+                environment, "ANALYTICS_EDITION_MEMORY_MIB", cls.edition_memory_mib, least=16, most=10**7
+            ),
+            cached_rows=whole_number(environment, "ANALYTICS_CACHED_ROWS", cls.cached_rows, least=1, most=10**9),
         )
-
-
-def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name, str(default))
-    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
-        raise SettingsError(f"{name}={text!r} is not a whole number above zero")
-    return int(text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from mesh.settings import SettingsError
+from mesh.settings import SettingsError, whole_number
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class DatabaseSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "DatabaseSettings":
-        """Raises SettingsError, without the value: it holds the password."""
-        pool_size = environment.get("DATABASE_POOL_SIZE", str(cls.pool_size))
-        if not pool_size.isdecimal() or not 1 <= int(pool_size) <= 1000:
-            raise SettingsError(f"DATABASE_POOL_SIZE={pool_size!r} is not a number from 1 to 1000")
-        return cls(url=_url(environment.get("DATABASE_URL", "")), pool_size=int(pool_size))
+        """Raises SettingsError, without the URL: it holds the password."""
+        return cls(
+            url=_url(environment.get("DATABASE_URL", "")),
+            pool_size=whole_number(environment, "DATABASE_POOL_SIZE", cls.pool_size, least=1, most=1000),
+        )
 
 
 def _url(text: str) -> URL:

@@ -1,10 +1,10 @@
 """What the search service takes from its environment."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mesh.settings import SettingsError
+from mesh.settings import number, text, whole_number
+from services.lakehouse import lakehouse_uri
 
 
 @dataclass(frozen=True)
@@ -21,22 +21,15 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Raises SettingsError."""
-        lakehouse_uri = environment.get("LAKEHOUSE_URI", "")
-        if not lakehouse_uri:
-            raise SettingsError("LAKEHOUSE_URI is not set: it says where the lake is, for example file:///srv/lake")
-        currency_code = environment.get("SEARCH_CURRENCY_CODE", cls.currency_code)
-        if not re.fullmatch("[A-Z]{3}", currency_code):
-            raise SettingsError(f"SEARCH_CURRENCY_CODE={currency_code!r} is not a code of three capitals such as GBP")
         return cls(
-            lakehouse_uri=lakehouse_uri,
-            currency_code=currency_code,
-            poll_seconds=_positive(environment, "SEARCH_POLL_SECONDS", cls.poll_seconds),
-            kept_indexes=round(_positive(environment, "SEARCH_KEPT_INDEXES", cls.kept_indexes)),
+            lakehouse_uri=lakehouse_uri(environment),
+            currency_code=text(
+                environment,
+                "SEARCH_CURRENCY_CODE",
+                cls.currency_code,
+                "[A-Z]{3}",
+                "a code of three capitals such as GBP",
+            ),
+            poll_seconds=number(environment, "SEARCH_POLL_SECONDS", cls.poll_seconds, least=0.01, most=3600),
+            kept_indexes=whole_number(environment, "SEARCH_KEPT_INDEXES", cls.kept_indexes, least=1, most=100),
         )
-
-
-def _positive(environment: Mapping[str, str], name: str, default: float) -> float:
-    text = environment.get(name, str(default))
-    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) <= 0:
-        raise SettingsError(f"{name}={text!r} is not a number above zero")
-    return float(text)
