@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from mesh import aip
 from tests.gold_lake import Fact
 
 KEYS: dict[str, Callable[[Fact], str]] = {
@@ -14,14 +13,6 @@ KEYS: dict[str, Callable[[Fact], str]] = {
     "country": lambda fact: fact.country,
     "product": lambda fact: fact.stock_code,
     "customer": lambda fact: fact.customer_id or "",
-}
-COMPARE: dict[aip.Operator, Callable[[Any, Any], bool]] = {
-    aip.Operator.EQUAL: operator.eq,
-    aip.Operator.NOT_EQUAL: operator.ne,
-    aip.Operator.LESS: operator.lt,
-    aip.Operator.LESS_OR_EQUAL: operator.le,
-    aip.Operator.GREATER: operator.gt,
-    aip.Operator.GREATER_OR_EQUAL: operator.ge,
 }
 
 
@@ -74,18 +65,3 @@ def kpis(facts: Sequence[Fact]) -> dict[str, Any]:
         "first_date": min((fact.date for fact in facts), default=None),
         "last_date": max((fact.date for fact in facts), default=None),
     }
-
-
-def holds(condition: aip.Filter | None, fact: Fact) -> bool:
-    match condition:
-        case None:
-            return True
-        case aip.Comparison(field, compare, value):
-            mine = getattr(fact, field)
-            return COMPARE[compare]("" if mine is None else mine, value)
-        case aip.Not(part):
-            return not holds(part, fact)
-        case aip.And(parts):
-            return all(holds(part, fact) for part in parts)
-        case aip.Or(parts):
-            return any(holds(part, fact) for part in parts)

@@ -1,7 +1,7 @@
 """What the service answers equals what plain Python computes from the same rows, whatever they are."""
 
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import date
 from decimal import Decimal
@@ -23,6 +23,8 @@ from services.analytics.filters import FILTER_FIELDS
 from services.analytics.settings import Settings
 from services.money import from_money
 from tests.analytics import reference
+from tests.calls import all_rows
+from tests.filters import filters, holds, written
 from tests.gold_lake import Fact, GoldLake
 
 GROUPINGS = {
@@ -59,20 +61,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "customer_id": CUSTOMERS | st.just(""),
     "kind": KINDS,
 }
-COMPARISONS = st.sampled_from(sorted(FILTER_FIELDS)).flatmap(
-    lambda field: st.builds(
-        aip.Comparison, st.just(field), st.sampled_from(sorted(FILTER_FIELDS[field].operators)), VALUES[field]
-    )
-)
-FILTERS = st.none() | st.recursive(
-    COMPARISONS,
-    lambda inner: st.one_of(
-        st.builds(aip.Not, inner),
-        st.builds(aip.And, st.lists(inner, min_size=2, max_size=3).map(tuple)),
-        st.builds(aip.Or, st.lists(inner, min_size=2, max_size=3).map(tuple)),
-    ),
-    max_leaves=5,
-)
+FILTERS = filters(FILTER_FIELDS, VALUES)
 
 
 @contextmanager
@@ -93,10 +82,6 @@ async def answering(facts: list[Fact]) -> AsyncIterator[AnalyticsServiceStub]:
             yield AnalyticsServiceStub(channel)
 
 
-def written(condition: aip.Filter | None) -> str:
-    return "" if condition is None else str(condition)
-
-
 def group(row: pb.RevenueRow) -> reference.Group:
     return reference.Group(row.key, from_money(row.revenue), row.quantity, row.invoice_count, row.row_count)
 
@@ -111,22 +96,10 @@ def optional(message: Any, name: str) -> Any:
     return value
 
 
-async def all_rows(ask: Callable[[str], Awaitable[Any]], rows: str) -> list[Any]:
-    """Of all pages."""
-    found: list[Any] = []
-    token = ""
-    while True:
-        page = await ask(token)
-        found += getattr(page, rows)
-        token = page.next_page_token
-        if not token:
-            return found
-
-
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(FACTS, FILTERS, st.integers(1, 5))
 async def test_figures_equal_the_plain_computation(facts: list[Fact], condition: aip.Filter | None, size: int) -> None:
-    left = [fact for fact in facts if reference.holds(condition, fact)]
+    left = [fact for fact in facts if holds(condition, fact)]
     async with answering(facts) as analytics:
         for name, grouping in GROUPINGS.items():
             request = pb.QueryRevenueRequest(
@@ -146,7 +119,7 @@ async def test_figures_equal_the_plain_computation(facts: list[Fact], condition:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(FACTS, FILTERS, st.sampled_from(["revenue", "quantity"]), st.integers(1, 3))
 async def test_top_products_are_ranked(facts: list[Fact], condition: aip.Filter | None, by: str, size: int) -> None:
-    left = [fact for fact in facts if fact.is_product and reference.holds(condition, fact)]
+    left = [fact for fact in facts if fact.is_product and holds(condition, fact)]
     expected = reference.ordered(reference.groups(left, "product"), by, descending=True)
     async with answering(facts) as analytics:
 

@@ -6,18 +6,17 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
-import grpc
 import pytest
 from retail.analytics.v1 import analytics_service_pb2 as pb
 from retail.analytics.v1.analytics_service_pb2_grpc import AnalyticsServiceStub
 
 import mesh.testing
 from mesh import aip
-from mesh.error import Described, from_rpc_error
 from services.analytics.bootstrap import bootstrap
 from services.analytics.settings import Settings
 from services.analytics.store.edition_facts import EditionFacts
 from services.money import from_money
+from tests.calls import refused
 from tests.gold_lake import Fact, GoldLake, Product
 
 CALLS: list[tuple[str, Any]] = [
@@ -32,12 +31,6 @@ def by_country(page_token: str = "") -> pb.QueryRevenueRequest:
     return pb.QueryRevenueRequest(
         group_by=pb.REVENUE_GROUPING_COUNTRY, order_by="key", page_size=5, page_token=page_token
     )
-
-
-async def refusal(call: Any) -> Described:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await call
-    return from_rpc_error(refused.value)
 
 
 async def revenue(analytics: AnalyticsServiceStub) -> Decimal:
@@ -95,7 +88,7 @@ async def test_money_is_exact(lake: GoldLake, analytics: AnalyticsServiceStub) -
 
 async def test_amounts_of_several_currencies_are_never_added(lake: GoldLake, analytics: AnalyticsServiceStub) -> None:
     lake.write_facts([Fact(), Fact(currency_code="EUR")])
-    assert (await refusal(analytics.GetKpis(pb.GetKpisRequest()))).reason == "INTERNAL"
+    assert (await refused(analytics.GetKpis(pb.GetKpisRequest()))).reason == "INTERNAL"
     lake.write_facts([Fact()])
     assert await revenue(analytics) == Fact().amount
 
@@ -110,7 +103,7 @@ async def test_a_lake_that_is_away_is_unavailable_until_it_is_back(
     assert await revenue(analytics) == Fact().amount
     lake.go_away()
     for name, request in CALLS:
-        away = await refusal(getattr(analytics, name)(request))
+        away = await refused(getattr(analytics, name)(request))
         assert (away.code, away.reason, away.retry_after) == ("UNAVAILABLE", "LAKE_UNAVAILABLE", 1.0)
     lake.come_back()
     assert await revenue(analytics) == Fact().amount
@@ -122,7 +115,7 @@ async def test_files_that_are_missing_are_unavailable_not_wrong(
     lake.write_facts([Fact()])
     (file,) = lake.path("fact_sale").glob("*.parquet")
     file.rename(file.with_suffix(".away"))
-    assert (await refusal(analytics.GetKpis(pb.GetKpisRequest()))).reason == "LAKE_UNAVAILABLE"
+    assert (await refused(analytics.GetKpis(pb.GetKpisRequest()))).reason == "LAKE_UNAVAILABLE"
     file.with_suffix(".away").rename(file)
     assert await revenue(analytics) == Fact().amount
 
@@ -130,7 +123,7 @@ async def test_files_that_are_missing_are_unavailable_not_wrong(
 async def test_a_log_that_is_damaged_is_unavailable(lake: GoldLake, analytics: AnalyticsServiceStub) -> None:
     lake.write_facts([Fact()])
     next(lake.path("fact_sale").glob("_delta_log/*.json")).write_text('{"add": {"path')
-    assert (await refusal(analytics.GetKpis(pb.GetKpisRequest()))).reason == "LAKE_UNAVAILABLE"
+    assert (await refused(analytics.GetKpis(pb.GetKpisRequest()))).reason == "LAKE_UNAVAILABLE"
 
 
 # Pages
@@ -171,10 +164,10 @@ async def test_a_listing_ends_when_its_version_is_no_longer_kept(
     assert len((await analytics.QueryRevenue(by_country(token))).rows) == 5
     lake.come_back()
     async with other_instance(lake) as other:
-        expired = await refusal(other.QueryRevenue(by_country(token)))
+        expired = await refused(other.QueryRevenue(by_country(token)))
         assert (expired.code, expired.reason) == ("ABORTED", "PAGE_TOKEN_EXPIRED")
         lake.drop("fact_sale")
-        assert (await refusal(other.QueryRevenue(by_country(token)))).reason == "PAGE_TOKEN_EXPIRED"
+        assert (await refused(other.QueryRevenue(by_country(token)))).reason == "PAGE_TOKEN_EXPIRED"
 
 
 async def test_listings_of_old_versions_do_not_push_out_the_newest(
@@ -247,10 +240,10 @@ async def rewrite(write: Callable[[int], None], numbers: range) -> None:
 @pytest.mark.parametrize(("name", "request_message"), CALLS)
 async def test_each_method_needs_its_permission(server: mesh.testing.Served, name: str, request_message: Any) -> None:
     async with server.channel(permissions={"sales.read", "products.read"}) as channel:
-        refused = await refusal(getattr(AnalyticsServiceStub(channel), name)(request_message))
-    assert (refused.code, refused.metadata) == ("PERMISSION_DENIED", {"permission": "analytics.read"})
+        refusal = await refused(getattr(AnalyticsServiceStub(channel), name)(request_message))
+    assert (refusal.code, refusal.metadata) == ("PERMISSION_DENIED", {"permission": "analytics.read"})
     async with server.channel(permissions=None) as channel:
-        assert (await refusal(getattr(AnalyticsServiceStub(channel), name)(request_message))).reason == "TOKEN_MISSING"
+        assert (await refused(getattr(AnalyticsServiceStub(channel), name)(request_message))).reason == "TOKEN_MISSING"
 
 
 MONTHS = pb.REVENUE_GROUPING_MONTH
@@ -290,16 +283,16 @@ async def test_bad_input_is_refused_by_field(
         pb.ListTopProductsRequest: analytics.ListTopProducts,
         pb.GetKpisRequest: analytics.GetKpis,
     }
-    refused = await refusal(methods[type(request_message)](request_message))
-    assert (refused.code, refused.reason) == ("INVALID_ARGUMENT", reason)
-    assert [path for path, _ in refused.fields] == [field]
+    refusal = await refused(methods[type(request_message)](request_message))
+    assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", reason)
+    assert [path for path, _ in refusal.fields] == [field]
 
 
 async def test_a_bad_filter_is_refused_with_its_column(analytics: AnalyticsServiceStub) -> None:
     request = pb.GetKpisRequest(filter='country = "France" AND amount > 3')
-    refused = await refusal(analytics.GetKpis(request))
-    assert refused.metadata["column"] == "24"
-    assert "amount" in refused.metadata["problem"]
+    refusal = await refused(analytics.GetKpis(request))
+    assert refusal.metadata["column"] == "24"
+    assert "amount" in refusal.metadata["problem"]
 
 
 async def test_a_page_token_belongs_to_its_query(lake: GoldLake, analytics: AnalyticsServiceStub) -> None:
@@ -307,9 +300,9 @@ async def test_a_page_token_belongs_to_its_query(lake: GoldLake, analytics: Anal
     token = (await analytics.QueryRevenue(by_country())).next_page_token
     foreign = by_country(token)
     foreign.filter = 'country != "France"'
-    assert (await refusal(analytics.QueryRevenue(foreign))).reason == "PAGE_TOKEN_INVALID"
+    assert (await refused(analytics.QueryRevenue(foreign))).reason == "PAGE_TOKEN_INVALID"
     foreign_method = pb.ListTopProductsRequest(page_token=token)
-    assert (await refusal(analytics.ListTopProducts(foreign_method))).reason == "PAGE_TOKEN_INVALID"
+    assert (await refused(analytics.ListTopProducts(foreign_method))).reason == "PAGE_TOKEN_INVALID"
     larger = by_country(token)
     larger.page_size = 7
     assert [row.key for row in (await analytics.QueryRevenue(larger)).rows] == COUNTRIES[5:12]
@@ -333,7 +326,7 @@ async def test_page_tokens_that_somebody_made_up_are_refused(
     lake.write_facts([Fact()])
     request = by_country()
     request.page_token = aip.page_token(request, cursor)
-    assert (await refusal(analytics.QueryRevenue(request))).reason == reason
+    assert (await refused(analytics.QueryRevenue(request))).reason == reason
 
 
 @asynccontextmanager
