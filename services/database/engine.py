@@ -1,10 +1,12 @@
 """The engine and its pool."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -36,6 +38,31 @@ class Database:
         with naming_unavailability():
             async with self._engine.connect() as connection:
                 yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextlib.asynccontextmanager
+    async def listening(self, channel: str, heard: Callable[[], None]) -> AsyncIterator[asyncio.Event]:
+        """Calls `heard` for each notification on a channel until the block ends, on a connection held for it alone.
+
+        Yields an event that is set when that connection is lost. Raises StoreUnavailableError.
+        """
+        lost = asyncio.Event()
+        async with self.reading() as connection:
+            driver: asyncpg.Connection[Any] = (await connection.get_raw_connection()).driver_connection  # type: ignore[assignment]
+
+            def listener(*_: object) -> None:
+                heard()
+
+            def gone(_: object) -> None:
+                lost.set()
+
+            driver.add_termination_listener(gone)
+            await driver.add_listener(channel, listener)
+            try:
+                yield lost
+            finally:
+                driver.remove_termination_listener(gone)
+                if not driver.is_closed():
+                    await driver.remove_listener(channel, listener)
 
     async def check(self) -> None:
         """Raises StoreUnavailableError unless the database answers."""

@@ -1,0 +1,1 @@
+"""Takes files of retail transactions to the lake."""

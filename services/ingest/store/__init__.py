@@ -1,0 +1,1 @@
+"""Where ingest keeps things: files in the lake's landing area, jobs in PostgreSQL, schema `ingest`."""
