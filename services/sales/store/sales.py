@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, bindparam, func, insert, select
+from sqlalchemy import RowMapping, bindparam, func, insert, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -159,9 +159,10 @@ def _record_statement() -> Any:
         ["sale_id", *_SALE], select(claimed.c.sale_id, *(bindparam(name, type_=sale.c[name].type) for name in _SALE))
     )
     arrays = [bindparam(f"lines_{name}", type_=ARRAY(sale_line.c[name].type)) for name in _LINE]
-    given = func.unnest(*arrays).table_valued(*_LINE, name="given")
+    given = func.unnest(*arrays).table_valued(*_LINE, name="given").render_derived()
     lines = insert(sale_line).from_select(
-        ["sale_id", *_LINE], select(claimed.c.sale_id, *(given.c[name] for name in _LINE)).select_from(claimed, given)
+        ["sale_id", *_LINE],
+        select(claimed.c.sale_id, *(given.c[name] for name in _LINE)).join_from(claimed, given, true()),
     )
     return select(claimed.c.sale_id).add_cte(header.cte("header"), lines.cte("lines"))
 
