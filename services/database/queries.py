@@ -3,9 +3,10 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, not_, or_, true
+from sqlalchemy import ColumnElement, Numeric, and_, literal, not_, or_, true
 
 from mesh import aip
 
@@ -33,7 +34,7 @@ def condition(wanted: aip.Filter | None, columns: Mapping[str, ColumnElement[Any
         case None:
             return true()
         case aip.Comparison(field, chosen, value):
-            compared: ColumnElement[bool] = _OPERATORS[chosen](columns[field], value)
+            compared: ColumnElement[bool] = _OPERATORS[chosen](columns[field], _bound(value))
             return compared
         case aip.And(parts):
             return and_(*(condition(part, columns) for part in parts))
@@ -41,6 +42,11 @@ def condition(wanted: aip.Filter | None, columns: Mapping[str, ColumnElement[Any
             return or_(*(condition(part, columns) for part in parts))
         case aip.Not(part):
             return not_(condition(part, columns))
+
+
+def _bound(value: aip.Value) -> Any:
+    """Of the value's own type: as the column's, a number would be rounded to the column's scale first."""
+    return literal(value, Numeric) if isinstance(value, Decimal) else value
 
 
 def ordering(keys: Sequence[SortKey]) -> list[ColumnElement[Any]]:

@@ -33,7 +33,7 @@ MESSAGE_BYTES = 16 * 1024 * 1024
 _RETRY_SECONDS = 1.0
 _FIELDS_NAMED = 20  # an error travels in the trailers, which hold 8 KiB
 
-_FILTER_FIELDS = {
+FILTER_FIELDS = {
     "customer_id": aip.TEXT,
     "country": aip.TEXT,
     "state": aip.enumeration({messages.SaleState.Name(number): state.value for state, number in STATES.items()}),
@@ -70,7 +70,7 @@ class SalesRpc(SalesServiceServicer):
             return messages.GetSaleResponse(sale=sale_message(await self._store.get(UUID(request.sale_id))))
 
     async def ListSales(self, request: messages.ListSalesRequest, context: Context) -> messages.ListSalesResponse:
-        wanted = aip.parse_filter(request.filter, _FILTER_FIELDS)
+        wanted = aip.parse_filter(request.filter, FILTER_FIELDS)
         orders = aip.parse_order_by(request.order_by, _CURSOR_READERS) or _NEWEST_FIRST
         cursor = aip.read_page_token(request, *(_CURSOR_READERS[order.field] for order in orders), UUID)
         size = aip.page_size(request.page_size, default=50, maximum=500)
