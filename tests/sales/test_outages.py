@@ -1,0 +1,229 @@
+"""The database away, stuck or busy, and callers that give up: nothing is lost, nothing leaks."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import asyncpg
+import grpc
+import psutil
+import pytest
+import pytest_asyncio
+from retail.sales.v1 import sales_service_pb2 as pb
+from retail.sales.v1.sales_service_pb2_grpc import SalesServiceStub
+from sqlalchemy import text
+
+from mesh.local import Stack, running
+from mesh.local.supervisor import Supervisor
+from mesh.testing import Served
+from services.database import Database, DatabaseSettings
+from tests.calls import refused
+from tests.eventually import eventually
+from tests.sales.selling import PERMISSIONS, recording, serving_sales, settings
+
+POOL_SIZE = 5
+
+
+class Postgres:
+    """A server of this module's own, to stop and to start."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._supervisor = Supervisor(stack.run)
+        self.url = stack.environment["DATABASE_URL"]
+
+    def stop(self) -> None:
+        self._supervisor.stop(["postgres"])
+
+    def start(self) -> None:
+        self._supervisor.start("postgres")
+
+    def freeze(self, frozen: bool) -> None:
+        """Its processes keep their connections and do nothing."""
+        postmaster = psutil.Process(self._supervisor.state("postgres").pid)
+        for process in [postmaster, *postmaster.children(recursive=True)]:
+            process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    async def ready(self) -> None:
+        async def connects() -> bool:
+            await (await asyncpg.connect(self.url)).close()
+            return True
+
+        await eventually(connects, timeout=20)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running(["postgres"]) as stack:
+        yield Postgres(stack)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def service(postgres: Postgres) -> AsyncIterator[tuple[Served, Database]]:
+    async with serving_sales(settings(postgres.url, POOL_SIZE)) as service:
+        yield service
+
+
+@pytest.fixture
+def database(service: tuple[Served, Database]) -> Database:
+    return service[1]
+
+
+async def settled(database: Database) -> None:
+    async def none_in_use() -> bool:
+        return database.connections_in_use == 0
+
+    await eventually(none_in_use)
+
+
+class Caller:
+    """A careful one: repeats the same request as long as it is told to."""
+
+    def __init__(self, sales: SalesServiceStub) -> None:
+        self._sales = sales
+        self.kept: list[pb.Sale] = []
+        self.refusals: list[grpc.StatusCode] = []
+
+    async def record(self, request: pb.RecordSaleRequest) -> None:
+        async def kept() -> bool:
+            try:
+                self.kept.append((await self._sales.RecordSale(request)).sale)
+            except grpc.aio.AioRpcError as failure:
+                self.refusals.append(failure.code())
+                return False
+            return True
+
+        await eventually(kept, timeout=20)
+
+    async def record_each(self, requests: list[pb.RecordSaleRequest]) -> None:
+        for request in requests:
+            await self.record(request)
+
+
+CALLS = [
+    ("RecordSale", recording()),
+    ("GetSale", pb.GetSaleRequest(sale_id=str(uuid4()))),
+    ("ListSales", pb.ListSalesRequest()),
+]
+
+
+async def test_without_its_database_the_service_says_when_to_come_back(
+    postgres: Postgres, sales: SalesServiceStub, database: Database
+) -> None:
+    request = recording()
+    before = (await sales.RecordSale(request)).sale
+    await asyncio.to_thread(postgres.stop)
+    for name, message in CALLS:
+        refusal = await refused(getattr(sales, name)(message))
+        assert (refusal.code, refusal.reason, refusal.retry_after) == ("UNAVAILABLE", "STORE_UNAVAILABLE", 1.0)
+    postgres.start()
+    await postgres.ready()
+    assert (await sales.RecordSale(request)).sale == before
+    await settled(database)
+
+
+async def test_no_sale_is_lost_or_doubled_while_the_database_restarts(
+    postgres: Postgres, sales: SalesServiceStub, database: Database
+) -> None:
+    requests = [recording(customer_id="restarts") for _ in range(150)]
+    caller = Caller(sales)
+    selling = asyncio.gather(*(caller.record_each(requests[start::6]) for start in range(6)))
+    for count in (30, 75):
+
+        async def recorded(count: int = count) -> bool:
+            return len(caller.kept) >= count
+
+        await eventually(recorded, interval=0.001)
+        await asyncio.to_thread(postgres.stop)
+        postgres.start()
+    await selling
+    assert set(caller.refusals) == {grpc.StatusCode.UNAVAILABLE}
+    answer = await sales.ListSales(pb.ListSalesRequest(filter="customer_id = restarts", page_size=500))
+    assert sorted(sale.sale_id for sale in answer.sales) == sorted(sale.sale_id for sale in caller.kept)
+    assert len({sale.sale_id for sale in caller.kept}) == len(requests)
+    await settled(database)
+
+
+async def test_a_database_that_is_stuck_costs_a_call_its_deadline_and_no_connection(
+    postgres: Postgres, sales: SalesServiceStub, database: Database
+) -> None:
+    await sales.RecordSale(recording())
+    postgres.freeze(True)
+    try:
+        calls = [sales.RecordSale(recording(), timeout=0.5) for _ in range(3 * POOL_SIZE)]
+        for failure in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(failure, grpc.aio.AioRpcError)
+            assert failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await settled(database)
+    finally:
+        postgres.freeze(False)
+    await asyncio.gather(*(sales.RecordSale(recording(), timeout=5) for _ in range(3 * POOL_SIZE)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_callers_that_give_up_leak_no_connection(
+    sales: SalesServiceStub, database: Database, postgres: Postgres, seed: int
+) -> None:
+    moments = random.Random(seed)
+    again = recording()
+    given_up = 0
+    for _ in range(12):
+        calls = [
+            asyncio.ensure_future(call)
+            for _ in range(10)
+            for call in (
+                sales.RecordSale(recording()),
+                sales.RecordSale(again),
+                sales.ListSales(pb.ListSalesRequest(page_size=5)),
+            )
+        ]
+        for call in calls:
+            asyncio.get_running_loop().call_later(moments.uniform(0, 0.03), call.cancel)
+        await asyncio.wait(calls)
+        given_up += sum(call.cancelled() for call in calls)
+    assert 100 < given_up < 12 * 30
+    await settled(database)
+    await asyncio.gather(*(sales.RecordSale(recording(), timeout=5) for _ in range(3 * POOL_SIZE)))
+    await settled(database)
+    # On the other side neither: closed connections are gone, open ones wait for work outside of a transaction.
+    connection = await asyncpg.connect(postgres.url)
+    states = [
+        row["state"]
+        for row in await connection.fetch("SELECT state FROM pg_stat_activity WHERE application_name = 'sales'")
+    ]
+    await connection.close()
+    assert set(states) == {"idle"}
+    assert len(states) <= POOL_SIZE
+
+
+async def test_a_busy_pool_is_unavailable_after_a_while_and_not_for_ever(postgres: Postgres) -> None:
+    small = DatabaseSettings(settings(postgres.url).url, pool_size=1, pool_wait_seconds=0.2)
+    async with serving_sales(small) as (server, database), server.channel(PERMISSIONS) as channel:
+        sales = SalesServiceStub(channel)
+        async with database.transaction() as connection:
+            await connection.execute(text("SELECT 1"))
+            for name, message in CALLS:
+                refusal = await refused(getattr(sales, name)(message))
+                assert (refusal.reason, refusal.retry_after) == ("STORE_UNAVAILABLE", 1.0)
+        await sales.RecordSale(recording())
+
+
+async def test_waiting_for_a_lock_ends_with_the_call(
+    postgres: Postgres, sales: SalesServiceStub, database: Database
+) -> None:
+    connection = await asyncpg.connect(postgres.url)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE sales.request")
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await sales.RecordSale(recording(), timeout=0.3)
+        assert refusal.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await settled(database)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sales' AND state = 'active'"
+
+        async def given_up() -> bool:
+            return bool(await connection.fetchval(waiting) == 0)
+
+        await eventually(given_up)
+    await connection.close()
+    await sales.RecordSale(recording())
