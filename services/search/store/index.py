@@ -58,7 +58,7 @@ class ProductIndex:
             document = Document()
             document.add_text("word", product.description)
             document.add_text("stem", product.description)
-            document.add_text("stock_code", product.stock_code.lower())
+            document.add_text("stock_code", _code(product.stock_code))
             document.add_unsigned("place", place)
             document.add_float("popularity", ranking.popularity(product.units_sold, most_sold))
             writer.add_document(document)
@@ -93,7 +93,7 @@ class _Matching:
     """The tantivy query for what somebody typed."""
 
     def __init__(self, text: str) -> None:
-        self._text = text.strip().lower()
+        self._text = _code(text)
         self._words: list[str] = _WORDS.analyze(text)
 
     @cached_property
@@ -133,6 +133,11 @@ def _word(word: str) -> Query:
         misspelt = Query.fuzzy_term_query(_SCHEMA, "word", word, distance=1, transposition_cost_one=True)
         ways.append(Query.const_score_query(misspelt, ranking.MISSPELT))
     return Query.disjunction_max_query(ways)
+
+
+def _code(text: str) -> str:
+    """A stock code as it is compared."""
+    return text.strip().lower()
 
 
 def _stock_code(text: str) -> list[Query]:
