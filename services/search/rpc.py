@@ -14,7 +14,6 @@ from services.search.domain.products import Catalogue, Hit, IndexUnavailableErro
 from services.search.domain.search import ProductSearch
 
 _RETRY_SECONDS = 1.0
-_INT64 = range(2**63)
 
 error = mesh.errors(ErrorReason)
 
@@ -65,6 +64,6 @@ def _place(request: SearchProductsRequest) -> Place | None:
 
 def _natural(value: int) -> int:
     """Raises ValueError for what no page token of ours holds."""
-    if value not in _INT64:
+    if not 0 <= value < 2**63:
         raise ValueError(value)
     return value
