@@ -3,6 +3,7 @@
 import contextlib
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 from mesh.v1.error_reason_pb2 import ErrorReason as MeshReason
 from retail.ingest.v1.error_reason_pb2 import ErrorReason
@@ -55,7 +56,8 @@ def contract_errors() -> Iterator[None]:
 
 def refused_file(filename: str, refused: errors.FileRefusedError) -> Error:
     """The error for a file that is not taken."""
-    return error(_REFUSALS[type(refused)], filename=filename, **refused.facts)
+    facts: dict[str, Any] = {"filename": filename} | refused.facts
+    return error(_REFUSALS[type(refused)], **facts)
 
 
 def failed_job(failure: Exception) -> Error:

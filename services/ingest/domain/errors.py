@@ -7,7 +7,7 @@ from uuid import UUID
 class FileRefusedError(Exception):
     """What came is no file of the retail dialect (docs/dialect.md). `facts` say what a sender needs to know."""
 
-    def __init__(self, **facts: object) -> None:
+    def __init__(self, **facts: str | int) -> None:
         super().__init__(", ".join(f"{name} {fact}" for name, fact in facts.items()))
         self.facts = facts
 

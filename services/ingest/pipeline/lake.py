@@ -1,0 +1,92 @@
+"""The lake's tables in one Spark session: reading them, and the two ways in which rows get in."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import grpc
+from pyspark.errors import PySparkException
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException
+from pyspark.sql import DataFrame
+from pyspark.sql.connect import functions as F  # noqa: N812
+from pyspark.sql.connect.session import SparkSession
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from services.ingest.pipeline.tables import SCHEMAS
+
+_NO_FEATURES = "'delta.enableDeletionVectors' = 'false'"  # any Delta reader shall be able to read the lake
+
+
+class LakeUnavailableError(Exception):
+    """Spark or the lake can't be reached now."""
+
+
+@contextlib.contextmanager
+def naming_failures() -> Iterator[None]:
+    """Raises LakeUnavailableError for what is no defect of a query."""
+    try:
+        yield
+    except (grpc.RpcError, SparkConnectGrpcException, OSError) as failure:
+        raise LakeUnavailableError(type(failure).__name__) from failure
+
+
+def _is_conflict(failure: BaseException) -> bool:
+    """Another job has written to the same table meanwhile; every step can be repeated."""
+    return isinstance(failure, PySparkException) and "DELTA_CONCURRENT" in str(failure).upper().replace(" ", "_")
+
+
+again_after_conflict = retry(
+    retry=retry_if_exception(_is_conflict),
+    stop=stop_after_attempt(8),
+    wait=wait_random_exponential(0.2, max=5),
+    reraise=True,
+)
+
+
+class Lake:
+    def __init__(self, session: SparkSession, uri: str) -> None:
+        self._session = session
+        self._uri = uri
+
+    def create_tables(self) -> None:
+        """Made from their schema: a table that a first write makes has been seen to MERGE far more slowly."""
+        for table, schema in SCHEMAS.items():
+            self._session.sql(
+                f"CREATE TABLE IF NOT EXISTS {self._name(table)} ({schema}) USING delta TBLPROPERTIES ({_NO_FEATURES})"
+            )
+
+    def table(self, table: str) -> DataFrame:
+        return self._session.read.format("delta").load(f"{self._uri}/{table}")
+
+    def landed(self, file_ids: Sequence[str], schema: str) -> DataFrame:
+        """The rows of landed files, each with its `file_id`."""
+        paths = [f"{self._uri}/landing/{file_id}/rows.parquet" for file_id in file_ids]
+        rows = self._session.read.schema(schema).parquet(*paths)
+        return rows.withColumn("file_id", F.regexp_extract("_metadata.file_path", "landing/([0-9a-f]{64})/", 1))
+
+    def version(self, table: str) -> int:
+        row = self._session.sql(f"DESCRIBE HISTORY {self._name(table)} LIMIT 1").first()
+        return -1 if row is None else int(row.version)
+
+    @again_after_conflict
+    def insert_new(self, table: str, rows: DataFrame, keys: Sequence[str], condition: str = "TRUE") -> None:
+        """Inserts the rows whose key the table has not among its rows that meet `condition`."""
+        self._merge(table, rows, f"{condition} AND {_equal(keys)}", "WHEN NOT MATCHED THEN INSERT *")
+
+    @again_after_conflict
+    def upsert(self, table: str, rows: DataFrame, keys: Sequence[str]) -> None:
+        """Inserts the rows whose key is new, and updates those that differ."""
+        same = _equal([name for name in rows.columns if name not in keys])
+        clauses = f"WHEN MATCHED AND NOT ({same}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        self._merge(table, rows, _equal(keys), clauses)
+
+    def _merge(self, table: str, rows: DataFrame, condition: str, clauses: str) -> None:
+        view = f"rows_of_{table.replace('/', '_')}"
+        rows.createOrReplaceTempView(view)
+        self._session.sql(f"MERGE INTO {self._name(table)} t USING {view} s ON {condition} {clauses}").collect()
+
+    def _name(self, table: str) -> str:
+        return f"delta.`{self._uri}/{table}`"
+
+
+def _equal(names: Sequence[str]) -> str:
+    return " AND ".join(f"t.{name} <=> s.{name}" for name in names)

@@ -1,0 +1,256 @@
+"""One job, from landed files to gold."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+
+from pyspark.sql import DataFrame
+from pyspark.sql.connect import functions as F  # noqa: N812
+from pyspark.sql.connect.session import SparkSession
+
+from services.ingest.pipeline import gold
+from services.ingest.pipeline.cleaning import cleaned, quarantined, sales
+from services.ingest.pipeline.lake import Lake, naming_failures
+from services.ingest.pipeline.tables import GOLD, LANDED_ROW, QUARANTINED_ROW, RETAIL_ROW, SALE_ROW
+from services.lakehouse import DIM_COUNTRY, DIM_CUSTOMER, DIM_DATE, DIM_PRODUCT, FACT_SALE, MONTHLY_REVENUE
+
+_LOOK_SECONDS = 0.2
+
+
+class Stage(Enum):
+    BRONZE = "BRONZE"
+    SILVER = "SILVER"
+    GOLD = "GOLD"
+    DONE = "DONE"
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    file_id: str
+    filename: str
+    row_count: int
+    """As it was counted when the file was uploaded."""
+
+
+@dataclass(frozen=True)
+class FileCounts:
+    file_id: str
+    accepted: int
+    duplicate: int
+    quarantined: Mapping[str, int]
+    """By the name of the reason."""
+
+
+class RowsNotConservedError(Exception):
+    def __init__(self, filename: str, rows_read: int, rows_told: int) -> None:
+        super().__init__(f"{filename} has {rows_read} rows and {rows_told} are accounted for")
+        self.filename = filename
+        self.rows_read = rows_read
+        self.rows_told = rows_told
+
+
+class PipelineCancelledError(Exception):
+    """It was stopped from outside."""
+
+
+Progress = Callable[[Stage, int], None]
+
+
+class Pipeline:
+    """Needs no Spark before a job runs."""
+
+    def __init__(self, spark_remote: str, lakehouse_uri: str) -> None:
+        self._remote = spark_remote
+        self._uri = lakehouse_uri.rstrip("/")
+
+    def run(
+        self, job_id: str, files: Sequence[LandedFile], progress: Progress, cancelled: threading.Event
+    ) -> tuple[dict[str, FileCounts], dict[str, int]]:
+        """Counts by file_id, and the Delta version of each gold table. Blocks; run again it does nothing twice.
+
+        `progress` is told each stage and how many percent of the job are done. Raises PipelineCancelledError soon
+        after `cancelled` is set, RowsNotConservedError before silver is touched, LakeUnavailableError.
+        """
+        try:
+            with naming_failures(), _session(self._remote, cancelled) as session:
+                return _Job(job_id, files, Lake(session, self._uri), progress, cancelled).run()
+        except Exception as failure:
+            if cancelled.is_set() and not isinstance(failure, PipelineCancelledError):
+                raise PipelineCancelledError from failure  # what an interrupted query raises
+            raise
+
+
+class _Job:
+    def __init__(
+        self, job_id: str, files: Sequence[LandedFile], lake: Lake, progress: Progress, cancelled: threading.Event
+    ) -> None:
+        self._job_id = job_id
+        self._files = files
+        self._ids = [file.file_id for file in files]
+        self._lake = lake
+        self._progress = progress
+        self._cancelled = cancelled
+
+    def run(self) -> tuple[dict[str, FileCounts], dict[str, int]]:
+        self._begin(Stage.BRONZE, 2)
+        self._lake.create_tables()
+        self._bronze()
+        self._begin(Stage.SILVER, 25)
+        rows = cleaned(self._rows()).persist()
+        try:
+            found = self._classify(rows)
+            span = found.span
+            if span is not None:
+                self._begin(Stage.SILVER, 45)
+                self._silver(rows, span, any(found.quarantined.values()))
+            elif any(found.quarantined.values()):
+                self._lake.insert_new(QUARANTINED_ROW, quarantined(rows, self._job_id), ["file_id", "row_number"])
+        finally:
+            rows.unpersist()
+        self._begin(Stage.GOLD, 65)
+        if span is not None:
+            self._gold(span)
+        counts = self._counts(found)
+        versions = {table: self._lake.version(table) for table in GOLD}
+        self._begin(Stage.DONE, 100)
+        return counts, versions
+
+    def _begin(self, stage: Stage, percent: int) -> None:
+        if self._cancelled.is_set():
+            raise PipelineCancelledError
+        self._progress(stage, percent)
+
+    def _bronze(self) -> None:
+        """Appends the rows of files that bronze has not. A file is there whole or not at all: one commit brings it."""
+        known = self._lake.table(RETAIL_ROW).where(F.col("file_id").isin(self._ids)).select("file_id").distinct()
+        have = {row.file_id for row in known.collect()}
+        missing = [file for file in self._files if file.file_id not in have and file.row_count]
+        if not missing:
+            return
+        names = F.create_map(*(F.lit(text) for file in missing for text in (file.file_id, file.filename)))
+        landed = self._lake.landed([file.file_id for file in missing], LANDED_ROW)
+        new = landed.withColumns(
+            {"filename": names[F.col("file_id")], "job_id": F.lit(self._job_id), "load_time": F.current_timestamp()}
+        )
+        self._lake.insert_new(RETAIL_ROW, new, ["file_id", "row_number"], f"t.file_id IN ({_listed(missing)})")
+
+    def _rows(self) -> DataFrame:
+        """The bronze rows of this job's files, with the place of their file in the job."""
+        places = F.create_map(*(F.lit(value) for place, file_id in enumerate(self._ids) for value in (file_id, place)))
+        rows = self._lake.table(RETAIL_ROW).where(F.col("file_id").isin(self._ids))
+        return rows.withColumn("position", places[F.col("file_id")])
+
+    def _classify(self, rows: DataFrame) -> "_Found":
+        """Raises RowsNotConservedError."""
+        by_reason = rows.groupBy("file_id", "reason").agg(
+            F.count("*").alias("rows"),
+            F.min(F.to_date("invoice_time")).alias("first"),
+            F.max(F.to_date("invoice_time")).alias("last"),
+        )
+        found = _Found(dict.fromkeys(self._ids, 0), {file_id: {} for file_id in self._ids})
+        for row in by_reason.collect():
+            if row.reason is None:
+                found.sound[row.file_id] = row.rows
+                found.dates += [row.first, row.last]
+            else:
+                found.quarantined[row.file_id][row.reason] = row.rows
+        for file in self._files:
+            told = found.sound[file.file_id] + sum(found.quarantined[file.file_id].values())
+            if told != file.row_count:
+                raise RowsNotConservedError(file.filename, file.row_count, told)
+        return found
+
+    def _silver(self, rows: DataFrame, span: tuple[date, date], refused: bool) -> None:
+        with ThreadPoolExecutor(2) as side_by_side:
+            steps = [
+                side_by_side.submit(
+                    self._lake.insert_new, SALE_ROW, sales(rows, self._job_id), ["row_id"], _within(span)
+                )
+            ]
+            if refused:
+                keys = ["file_id", "row_number"]
+                steps.append(
+                    side_by_side.submit(self._lake.insert_new, QUARANTINED_ROW, quarantined(rows, self._job_id), keys)
+                )
+            for step in steps:
+                step.result()
+
+    def _gold(self, span: tuple[date, date]) -> None:
+        """All that silver has of these days: what a job left between silver and gold, the next completes."""
+        silver = self._lake.table(SALE_ROW)
+        lacking = silver.where(F.col("date").between(*span)).drop("description")
+        self._lake.insert_new(FACT_SALE, lacking, ["row_id"], _within(span))
+        self._begin(Stage.GOLD, 80)
+        facts = self._lake.table(FACT_SALE)
+        steps = {
+            DIM_PRODUCT: (gold.products(silver), ["stock_code"]),
+            DIM_CUSTOMER: (gold.customers(facts), ["customer_id"]),
+            DIM_COUNTRY: (gold.countries(facts), ["country"]),
+            DIM_DATE: (gold.dates(facts), ["date"]),
+            MONTHLY_REVENUE: (gold.monthly_revenue(facts), ["month", "country"]),
+        }
+        with ThreadPoolExecutor(len(steps)) as side_by_side:
+            for step in [side_by_side.submit(self._lake.upsert, name, *what) for name, what in steps.items()]:
+                step.result()
+
+    def _counts(self, found: "_Found") -> dict[str, FileCounts]:
+        """From what silver holds, so that a job that was begun several times counts what each time has done."""
+        mine = self._lake.table(SALE_ROW).where(F.col("job_id") == self._job_id)
+        if found.span is not None:
+            mine = mine.where(F.col("date").between(*found.span))
+        accepted = {row.file_id: row["count"] for row in mine.groupBy("file_id").count().collect()}
+        return {
+            file_id: FileCounts(
+                file_id, accepted.get(file_id, 0), sound - accepted.get(file_id, 0), found.quarantined[file_id]
+            )
+            for file_id, sound in found.sound.items()
+        }
+
+
+class _Found:
+    """What became of the rows of each file, and the days that the sound ones are of."""
+
+    def __init__(self, sound: dict[str, int], refused: dict[str, dict[str, int]]) -> None:
+        self.sound = sound
+        self.quarantined = refused
+        self.dates: list[date] = []
+
+    @property
+    def span(self) -> tuple[date, date] | None:
+        """None: there are no sound rows."""
+        return (min(self.dates), max(self.dates)) if self.dates else None
+
+
+def _within(span: tuple[date, date]) -> str:
+    """Rows that are equal are of the same day. Saying so lets Delta skip the files of all other days."""
+    return f"t.date BETWEEN DATE '{span[0]}' AND DATE '{span[1]}'"
+
+
+def _listed(files: Sequence[LandedFile]) -> str:
+    return ", ".join(f"'{file.file_id}'" for file in files)  # hexadecimal
+
+
+@contextlib.contextmanager
+def _session(remote: str, cancelled: threading.Event) -> Iterator[SparkSession]:
+    """A session of its own for the job; its queries are interrupted when `cancelled` is set."""
+    session = SparkSession.builder.remote(remote).create()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            if cancelled.is_set():
+                session.interruptAll()
+
+    watching = threading.Thread(target=watch, name="cancel-spark", daemon=True)
+    watching.start()
+    try:
+        yield session
+    finally:
+        over.set()
+        watching.join()
+        with contextlib.suppress(Exception):  # it may be gone
+            session.stop()
