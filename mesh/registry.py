@@ -25,6 +25,10 @@ TAG = "mesh"
 _WAIT = "55s"
 _FIRST_RETRY_SECONDS = 0.2
 _LAST_RETRY_SECONDS = 5.0
+_BELIEVED_SECONDS = 2.0
+"""A restarted agent takes every service for ill until its first check, which comes within a second."""
+_ANSWER_SECONDS = 65.0
+"""Consul answers a blocking query within its wait and a sixteenth; one that takes longer has vanished."""
 _AWAY = (aiohttp.ClientError, consul.ConsulException, OSError, TimeoutError)
 
 log = logger(__name__)
@@ -72,7 +76,10 @@ class Registry:
 
     async def __aenter__(self) -> "Registry":
         self._consul: Any = consul.aio.Consul(
-            host=self._parts.hostname, port=self._parts.port or 8500, scheme=self._parts.scheme
+            host=self._parts.hostname,
+            port=self._parts.port or 8500,
+            scheme=self._parts.scheme,
+            connections_timeout=_ANSWER_SECONDS,
         )
         return self
 
@@ -190,6 +197,8 @@ async def _changes(what: str, read: Callable[[str | None], Awaitable[tuple[str, 
         if failures:
             log.info("consul is back", watching=what, failures=failures)
             failures = 0
+            await asyncio.sleep(_BELIEVED_SECONDS)
+            continue
         index = new_index if index is None or int(new_index) >= int(index) > 0 else None
         if not last or last[0] != value:
             last[:] = [value]

@@ -183,12 +183,14 @@ async def serve_server(name: str, server: Server) -> None:
             await server.set_serving(True, also=[name])
             meta = {"version": settings.version, "started": datetime.now(UTC).isoformat(timespec="seconds")}
             registration = Registration(name, instance, settings.host, port, health_port, meta)
-            async with registered(registry, registration):
-                await stopping.wait()
-                log.info("stopping", grace_seconds=DRAIN_SECONDS)
-                await server.set_serving(False, also=[name])
-            # Deregistered: callers are told to go elsewhere while what is under way ends here.
-            await server.stop(DRAIN_SECONDS)
+            try:
+                async with registered(registry, registration):
+                    await stopping.wait()
+                    log.info("stopping", grace_seconds=DRAIN_SECONDS)
+                    await server.set_serving(False, also=[name])
+            finally:
+                # Deregistered: callers are told to go elsewhere while what is under way ends here.
+                await server.stop(DRAIN_SECONDS)
     log.info("stopped")
 
 

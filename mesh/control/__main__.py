@@ -1,15 +1,14 @@
 """`python -m mesh.control`: runs one control plane."""
 
 import argparse
+import contextlib
 import importlib
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
-import uvloop
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,7 +19,7 @@ from mesh.control.ads import Ads
 from mesh.control.resources import Edge, resources
 from mesh.control.watch import Snapshot, Watch
 from mesh.registry import Registration, Registry, registered
-from mesh.server import MESSAGE_BYTES, on_signal, server_options
+from mesh.server import MESSAGE_BYTES, on_signal, run, server_options
 from mesh.settings import MeshSettings, SettingsError
 from mesh.telemetry import configure_logging, logger
 
@@ -29,8 +28,11 @@ NAME = "control"
 log = logger(__name__)
 
 
-async def control(listen: str, services: Sequence[str], edge: Edge | None) -> None:
-    """Serves xDS on `listen` until SIGTERM; `services` have a cluster even while no instance is registered."""
+async def control(listen: str | None, services: Sequence[str], edge: Edge | None) -> None:
+    """Serves xDS on `listen`, or where MESH_XDS_SERVERS has the first control plane, until SIGTERM.
+
+    `services` have a cluster even while no instance is registered.
+    """
     settings = MeshSettings.from_environment()
     instance = settings.instance or f"{NAME}-{os.getpid()}"
     configure_logging(NAME, instance)
@@ -40,38 +42,42 @@ async def control(listen: str, services: Sequence[str], edge: Edge | None) -> No
     def publish(snapshot: Snapshot) -> None:
         ads.publish(resources(snapshot, edge))
 
-    host, _, port = listen.rpartition(":")
+    async with _serving(ads, listen or settings.xds_servers[0]) as (host, port):
+        meta = {"version": settings.version, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+        registration = Registration(NAME, instance, host, port, port, meta)
+        async with (
+            Registry(settings.consul_url) as registry,
+            background(Watch(registry, services, publish).run(), "watch") as watching,
+            registered(registry, registration),
+        ):
+            watching.add_done_callback(lambda _: stopping.set())  # a defect: the supervisor shall see it end
+            await stopping.wait()
+
+
+@contextlib.asynccontextmanager
+async def _serving(ads: Ads, address: str) -> AsyncIterator[tuple[str, int]]:
+    """A server of ADS and of health checks at `host:port`, which it yields."""
     server = grpc.aio.server(options=server_options(MESSAGE_BYTES))
     ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(ads, server)
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    if server.add_insecure_port(listen) != int(port):
-        sys.exit(f"cannot listen on {listen}")
+    host, _, port = address.rpartition(":")
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError:
+        raise SettingsError(f"nothing can listen on {address}: it is taken, or not of this machine") from None
     await server.start()
     for name in ("", NAME):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
-    registration = Registration(
-        NAME,
-        instance,
-        host,
-        int(port),
-        int(port),
-        {"version": settings.version, "started": datetime.now(UTC).isoformat(timespec="seconds")},
-    )
-    async with (
-        Registry(settings.consul_url) as registry,
-        background(Watch(registry, services, publish).run(), "watch") as watching,
-        registered(registry, registration),
-    ):
-        watching.add_done_callback(lambda _: stopping.set())  # a defect: the supervisor shall see it end
-        await stopping.wait()
-    await server.stop(1)
+    try:
+        yield host, int(port)
+    finally:
+        await server.stop(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    servers = MeshSettings.from_environment().xds_servers
     parser = argparse.ArgumentParser(prog="python -m mesh.control", description="Runs one control plane.")
-    parser.add_argument("--listen", default=servers[0], metavar="HOST:PORT", help="default: %(default)s")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="default: the first of MESH_XDS_SERVERS")
     parser.add_argument("--contracts", type=Path, help="descriptor set whose services always have a cluster")
     parser.add_argument("--edge", metavar="MODULE:FUNCTION", help="makes the edge's listeners and routes")
     given = parser.parse_args(arguments)
@@ -80,10 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         module, _, function = given.edge.partition(":")
         edge = getattr(importlib.import_module(module), function)
     services = service_names(FileDescriptorSet.FromString(given.contracts.read_bytes())) if given.contracts else []
-    try:
-        uvloop.run(control(given.listen, services, edge))
-    except SettingsError as problem:
-        sys.exit(f"cannot start: {problem}")
+    run(control(given.listen, services, edge))
 
 
 if __name__ == "__main__":

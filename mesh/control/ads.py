@@ -10,11 +10,13 @@ from typing import Any
 
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
-from mesh.control.resources import CLUSTER, LISTENER, TYPES, Resource, Resources
+from mesh.control.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTE, TYPES, Resource, Resources
 from mesh.telemetry import logger
 
 _WHOLE = {LISTENER, CLUSTER}
 """Of these a response holds all that is subscribed to, and what is missing from it is gone; of others what changed."""
+_WARMED_BY = {CLUSTER: ENDPOINTS, LISTENER: ROUTE}
+"""Envoy takes a changed cluster into use only when its endpoints are sent after it, changed or not."""
 
 log = logger(__name__)
 
@@ -35,7 +37,7 @@ class Subscription:
 
     def wanted(self, type_url: str, resources: Resources) -> dict[str, Resource]:
         have = resources.by_type.get(type_url, {})
-        names = resources.all_of(type_url) if self.wildcard else self.names
+        names = self.names.union(resources.all_of(type_url)) if self.wildcard else self.names
         return {name: have[name] for name in names if name in have}
 
     def to_send(self, type_url: str, resources: Resources) -> list[Resource] | None:
@@ -135,6 +137,10 @@ class _Stream:
         if subscription is None or (lacking := subscription.to_send(type_url, resources)) is None:
             return
         subscription.responses += 1
+        if (warmer := self._subscriptions.get(_WARMED_BY.get(type_url, ""))) is not None:
+            for each in lacking:
+                if subscription.sent.get(each.name) != each.version:
+                    warmer.sent.pop(each.name, None)
         subscription.nonce = str(subscription.responses)
         if type_url in _WHOLE:
             subscription.sent = {}

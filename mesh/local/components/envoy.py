@@ -20,6 +20,8 @@ _HTTP2 = {
     }
 }
 
+_RECONNECT = {"retry_back_off": {"base_interval": "0.25s", "max_interval": "2s"}}  # its own limit is 30 s
+
 
 class Envoy(Component):
     """MESH_EDGE_ADDRESS, as `host:port`: where the control plane is asked to put the edge's listener."""
@@ -51,7 +53,7 @@ class Envoy(Component):
                 "ads_config": {
                     "api_type": "GRPC",
                     "transport_api_version": "V3",
-                    "grpc_services": [{"envoy_grpc": {"cluster_name": "control"}}],
+                    "grpc_services": [{"envoy_grpc": {"cluster_name": "control", "retry_policy": _RECONNECT}}],
                 },
                 "cds_config": ads,
                 "lds_config": ads,

@@ -1,0 +1,100 @@
+"""A Consul, and control planes, services and clients on it, each a process of its own."""
+
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh.local import Stack, running
+from mesh.local.ports import claimed
+from mesh.local.supervisor import Supervisor
+from tests.eventually import eventually_sync
+from tests.programs import Program, program
+
+SERVICE = "auth"
+"""The name under which the greeters are registered."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A client process that calls without a pause."""
+
+    program: Program
+
+    def answers(self, since: float = 0) -> list[dict[str, Any]]:
+        """What became of the calls that it began after the moment `since`."""
+        return [line for line in self.program.lines() if "at" in line and line["at"] > since]
+
+    def failures(self, since: float = 0) -> list[dict[str, Any]]:
+        return [answer for answer in self.answers(since) if "code" in answer]
+
+    def by(self, since: float = 0) -> Counter[str]:
+        """How many answers came from each instance."""
+        return Counter(answer["by"] for answer in self.answers(since) if "by" in answer)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One Consul, and the addresses of the control planes that follow it."""
+
+    stack: Stack
+    servers: tuple[str, ...]
+    folder: Path
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    @contextlib.contextmanager
+    def control(self, number: int = 0) -> Iterator[Program]:
+        """A control plane at the address of this number, registered."""
+        arguments = ("--listen", self.servers[number], "--contracts", "gen/contracts.binpb")
+        with self._program(f"control-{number + 1}", "mesh.control", *arguments) as control:
+            control.registered()
+            yield control
+
+    @contextlib.contextmanager
+    def greeters(self, *instances: str) -> Iterator[list[Program]]:
+        """Instances of the service, registered."""
+        with contextlib.ExitStack() as stack:
+            programs = [stack.enter_context(self._program(name, "tests.control.greeter")) for name in instances]
+            for greeter in programs:
+                greeter.registered()
+            yield programs
+
+    @contextlib.contextmanager
+    def caller(self, name: str = SERVICE) -> Iterator[Caller]:
+        """A client that has had an answer, whichever."""
+        with self._program("client", "tests.control.caller", name) as started:
+            caller = Caller(started)
+            eventually_sync(caller.answers, 20)
+            yield caller
+
+    @contextlib.contextmanager
+    def consul_away(self) -> Iterator[None]:
+        """Stops Consul, and starts it again at its port, with its data."""
+        supervisor = Supervisor(self.stack.run)
+        supervisor.stop(["consul"])
+        try:
+            yield
+        finally:
+            supervisor.start("consul")
+            eventually_sync(lambda: next(row for row in self.stack.status() if row.name == "consul").healthy, 30)
+
+    def _program(self, instance: str, module: str, *arguments: str) -> contextlib.AbstractContextManager[Program]:
+        environment = self.stack.environment | {
+            "MESH_XDS_SERVERS": ",".join(self.servers),
+            "MESH_INSTANCE": instance,
+        }
+        output = self.folder / f"{next(self._numbers)}-{instance}.log"
+        return program(module, *arguments, environment=environment, output=output)
+
+
+@pytest.fixture(scope="package")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """Consul, and two addresses for control planes, on which none runs yet."""
+    with running(["consul"]) as stack, claimed({"one": 0, "two": 0}) as ports:
+        servers = tuple(f"127.0.0.1:{port}" for port in ports.values())
+        yield Plane(stack, servers, tmp_path_factory.mktemp("plane"))

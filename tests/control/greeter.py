@@ -1,0 +1,20 @@
+"""`python -m tests.control.greeter`: an instance of `auth` that answers with its own name, and asks for no token."""
+
+import os
+from typing import Any
+
+from retail.auth.v1 import auth_service_pb2 as auth
+from retail.auth.v1.auth_service_pb2_grpc import AuthServiceServicer
+
+import mesh
+
+
+class Greeter(AuthServiceServicer):
+    async def GetJwks(self, request: Any, context: Any) -> auth.GetJwksResponse:  # noqa: N802
+        return auth.GetJwksResponse(keys=[auth.JsonWebKey(kid=os.environ["MESH_INSTANCE"])])
+
+    Login = Refresh = CreateUser = None  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    mesh.run(mesh.serve(Greeter()))

@@ -1,0 +1,293 @@
+"""The protocol, as a subscriber that speaks it by hand sees it: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mesh.background import background
+from mesh.control.ads import Ads
+from mesh.control.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTE, TYPES, Resources, resources
+from mesh.control.watch import Snapshot
+from mesh.registry import Instance
+from tests.eventually import eventually
+
+MESSAGES = {
+    CLUSTER: cluster_pb2.Cluster,
+    ENDPOINTS: endpoint_pb2.ClusterLoadAssignment,
+    LISTENER: listener_pb2.Listener,
+    ROUTE: route_pb2.RouteConfiguration,
+}
+
+
+def known(**ports: Iterable[int]) -> Resources:
+    """The resources of services with an instance on each port; the edge has one listener, `edge`."""
+    services = {
+        name: tuple(Instance(name, f"{name}-{port}", "127.0.0.1", port) for port in of) for name, of in ports.items()
+    }
+    return resources(Snapshot(services), lambda _: [listener_pb2.Listener(name="edge")])
+
+
+class Subscriber:
+    """One stream. Responses come in order, so that what comes next also says what did not come before."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).StreamAggregatedResources()
+        self._writing = asyncio.Lock()
+
+    async def ask(self, type_url: str, *names: str, answer_to: Any = None, refused: str = "") -> None:
+        """Subscribes to exactly these names; with `answer_to` it is an ACK as well, or a NACK if `refused`."""
+        request = discovery_pb2.DiscoveryRequest(type_url=type_url, resource_names=names, node={"id": "by-hand"})
+        if answer_to is not None:
+            request.response_nonce = answer_to.nonce
+            request.version_info = answer_to.version_info
+        if refused:
+            request.error_detail.message = refused
+        async with self._writing:
+            await self._call.write(request)
+
+    async def take(self, type_url: str) -> Any:
+        """The next response, which must be of this type."""
+        response = await asyncio.wait_for(self._call.read(), 5)
+        assert response.type_url == type_url
+        assert response.nonce
+        return response
+
+    async def subscribed(self, type_url: str, *names: str) -> Any:
+        """Subscribes, takes the response and acknowledges it."""
+        await self.ask(type_url, *names)
+        response = await self.take(type_url)
+        await self.ask(type_url, *names, answer_to=response)
+        return response
+
+    def leave(self) -> None:
+        self._call.cancel()
+
+
+def names(packed: Iterable[Any]) -> set[str]:
+    """Names of resources."""
+    found = set()
+    for each in packed:
+        message = MESSAGES[each.type_url].FromString(each.value)
+        found.add(message.cluster_name if each.type_url == ENDPOINTS else message.name)
+    return found
+
+
+@pytest.fixture
+async def ads() -> Ads:
+    return Ads()
+
+
+@pytest.fixture
+async def channel(ads: Ads) -> AsyncIterator[grpc.aio.Channel]:
+    server = grpc.aio.server()
+    ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(ads, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
+    await server.stop(None)
+
+
+@pytest.fixture
+async def subscriber(channel: grpc.aio.Channel) -> AsyncIterator[Subscriber]:
+    subscriber = Subscriber(channel)
+    yield subscriber
+    subscriber.leave()
+
+
+async def test_a_subscriber_gets_what_it_names(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    for type_url in TYPES:
+        assert names((await subscriber.subscribed(type_url, "sales")).resources) == {"sales"}
+
+
+async def test_asking_for_all_gives_every_cluster_and_the_listeners_of_the_edge(
+    ads: Ads, subscriber: Subscriber
+) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    assert names((await subscriber.subscribed(CLUSTER)).resources) == {"sales", "search"}
+    assert names((await subscriber.subscribed(LISTENER, "*")).resources) == {"edge"}
+    await subscriber.ask(LISTENER, "*", "sales")  # all, and one by name: stale by its nonce, so
+    await subscriber.ask(ROUTE, "sales")  # this one is answered next
+    assert names((await subscriber.take(ROUTE)).resources) == {"sales"}
+
+    ads.publish(known(sales=[1], search=[2], auth=[3]))
+    assert names((await subscriber.take(CLUSTER)).resources) == {"sales", "search", "auth"}
+
+
+async def test_all_and_one_by_name(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1]))
+    await subscriber.ask(LISTENER, "*", "sales")
+    assert names((await subscriber.take(LISTENER)).resources) == {"edge", "sales"}
+
+
+async def test_who_comes_before_anything_is_known_waits_for_it(ads: Ads, subscriber: Subscriber) -> None:
+    await subscriber.ask(CLUSTER)
+    ads.publish(known(sales=[1]))
+    assert names((await subscriber.take(CLUSTER)).resources) == {"sales"}
+
+
+async def test_only_what_changed_is_sent(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    await subscriber.subscribed(CLUSTER)
+    await subscriber.subscribed(ENDPOINTS, "sales", "search")
+    ads.publish(known(sales=[1], search=[2, 3]))
+    changed = await subscriber.take(ENDPOINTS)
+    assert names(changed.resources) == {"search"}
+    [packed] = changed.resources
+    assignment = endpoint_pb2.ClusterLoadAssignment.FromString(packed.value)
+    assert [each.endpoint.address.socket_address.port_value for each in assignment.endpoints[0].lb_endpoints] == [2, 3]
+
+    await subscriber.ask(ENDPOINTS, "sales", "search", answer_to=changed)
+    ads.publish(known(sales=[1], search=[2, 3]))  # nothing at all
+    ads.publish(known(sales=[4], search=[2, 3]))
+    assert names((await subscriber.take(ENDPOINTS)).resources) == {"sales"}
+
+
+async def test_a_change_is_sent_clusters_first_then_endpoints_listeners_and_routes(
+    ads: Ads, subscriber: Subscriber
+) -> None:
+    ads.publish(known())
+    for type_url in (ROUTE, LISTENER, ENDPOINTS):
+        await subscriber.ask(type_url, "sales")
+    assert names((await subscriber.take(LISTENER)).resources) == set()
+    await subscriber.subscribed(CLUSTER, "sales")
+    ads.publish(known(sales=[1]))
+    for type_url in (CLUSTER, ENDPOINTS, LISTENER, ROUTE):
+        assert names((await subscriber.take(type_url)).resources) == {"sales"}
+
+
+async def test_what_is_gone_is_left_out_of_the_next_response(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    await subscriber.subscribed(CLUSTER)
+    ads.publish(known(search=[2]))
+    assert names((await subscriber.take(CLUSTER)).resources) == {"search"}
+
+
+async def test_a_changed_cluster_is_followed_by_its_endpoints_unchanged(ads: Ads, subscriber: Subscriber) -> None:
+    before = known(sales=[1], search=[2])
+    ads.publish(before)
+    await subscriber.subscribed(CLUSTER)
+    await subscriber.subscribed(ENDPOINTS, "sales", "search")
+    clusters = before.by_type[CLUSTER]
+    changed = {**clusters, "sales": replace(clusters["sales"], version="changed")}
+    ads.publish(replace(before, by_type={**before.by_type, CLUSTER: changed}))
+    assert names((await subscriber.take(CLUSTER)).resources) == {"sales", "search"}
+    assert names((await subscriber.take(ENDPOINTS)).resources) == {"sales"}
+
+
+async def test_a_refusal_is_logged_and_what_was_refused_stays_away_until_it_changes(
+    ads: Ads, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
+) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    await subscriber.ask(ENDPOINTS, "sales", "search")
+    refused = await subscriber.take(ENDPOINTS)
+    with caplog.at_level(logging.ERROR, logger="mesh.control.ads"):
+        await subscriber.ask(ENDPOINTS, "sales", "search", answer_to=refused, refused="weight is missing")
+        await subscriber.subscribed(ROUTE, "sales")
+    [record] = caplog.records
+    said: Any = record.msg
+    assert said["event"] == "subscriber refused resources"
+    assert said["node"] == "by-hand"
+    assert said["type"] == ENDPOINTS
+    assert said["resources"] == ["sales", "search"]
+    assert said["problem"] == "weight is missing"
+
+    ads.publish(known(sales=[1], search=[2, 3]))
+    assert names((await subscriber.take(ENDPOINTS)).resources) == {"search"}
+
+
+async def test_an_answer_to_an_older_response_changes_nothing(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    first = await subscriber.subscribed(ENDPOINTS, "sales")
+    ads.publish(known(sales=[3], search=[2]))
+    await subscriber.take(ENDPOINTS)
+    await subscriber.ask(ENDPOINTS, "sales", "search", answer_to=first)
+    await subscriber.ask(ROUTE, "sales")
+    await subscriber.take(ROUTE)
+
+
+async def test_what_is_wanted_again_is_sent_again(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    both = await subscriber.subscribed(ENDPOINTS, "sales", "search")
+    await subscriber.ask(ENDPOINTS, "sales", answer_to=both)
+    await subscriber.ask(ENDPOINTS, "sales", "search", answer_to=both)
+    assert names((await subscriber.take(ENDPOINTS)).resources) == {"search"}
+
+
+NAMES = ("sales", "search", "auth")
+SERVICES = st.dictionaries(st.sampled_from(NAMES), st.lists(st.integers(1, 9), max_size=2), max_size=3)
+WANTS = st.tuples(st.sampled_from(TYPES), st.frozensets(st.sampled_from(NAMES), min_size=1))
+
+
+class Client(Subscriber):
+    """Holds what it is told, and acknowledges it, as the protocol has a client do."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        super().__init__(channel)
+        self.wanted: dict[str, frozenset[str]] = {}
+        self.held: dict[str, dict[str, bytes]] = {}
+        self._last: dict[str, Any] = {}
+
+    async def want(self, type_url: str, wanted: frozenset[str]) -> None:
+        self.wanted[type_url] = wanted
+        held = self.held.setdefault(type_url, {})
+        for name in held.keys() - wanted:
+            del held[name]
+        await self.ask(type_url, *sorted(wanted), answer_to=self._last.get(type_url))
+
+    async def follow(self) -> None:
+        while True:
+            response = await self._call.read()
+            type_url = response.type_url
+            self._last[type_url] = response
+            if type_url in {CLUSTER, LISTENER}:
+                self.held[type_url] = {}
+            for packed in response.resources:
+                [name] = names([packed])
+                if name in self.wanted[type_url]:
+                    self.held[type_url][name] = packed.value
+            await self.ask(type_url, *sorted(self.wanted[type_url]), answer_to=response)
+
+    def is_current(self, current: Resources) -> bool:
+        return all(
+            self.held[type_url].get(name) == current.by_type[type_url][name].packed.value
+            if name in current.by_type[type_url]
+            else type_url in {ENDPOINTS, ROUTE} or name not in self.held[type_url]
+            for type_url, wanted in self.wanted.items()
+            for name in wanted
+        )
+
+
+@given(steps=st.lists(SERVICES | WANTS, max_size=12))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_whatever_happens_a_client_ends_with_what_is_current(
+    ads: Ads, channel: grpc.aio.Channel, steps: list[Any]
+) -> None:
+    client, current = Client(channel), known()
+    ads.publish(current)
+    async with background(client.follow(), "client"):
+        for step in steps:
+            if isinstance(step, dict):
+                current = known(**step)
+                ads.publish(current)
+            else:
+                await client.want(*step)
+
+        async def settled() -> bool:
+            return client.is_current(current)
+
+        await eventually(settled, timeout=5, interval=0.002)
+    client.leave()

@@ -1,0 +1,77 @@
+"""Losing Consul or a control plane stops changes, never traffic."""
+
+import signal
+import time
+
+import httpx
+
+from tests.control.conftest import Caller, Plane
+from tests.eventually import eventually_sync
+
+AWAY_SECONDS = 3
+
+
+def after(seconds: float, caller: Caller, since: float) -> None:
+    """Waits until the client has called for so long after `since`."""
+    eventually_sync(lambda: caller.answers(since + seconds), seconds + 10)
+
+
+def test_consul_is_away(plane: Plane) -> None:
+    with plane.control(), plane.greeters("auth-1", "auth-2"), plane.caller() as caller:
+        eventually_sync(lambda: len(caller.by()) == 2)
+        start = time.time()
+        with plane.consul_away():
+            after(AWAY_SECONDS, caller, start)
+        back = time.time()
+        after(AWAY_SECONDS, caller, back)
+        assert caller.failures() == []
+        assert set(caller.by(start)) == {"auth-1", "auth-2"}
+
+        with plane.greeters("auth-3"):  # and changes are seen again
+            eventually_sync(lambda: "auth-3" in caller.by())
+        assert caller.failures() == []
+
+
+def test_the_only_control_plane_is_restarted(plane: Plane) -> None:
+    with plane.greeters("auth-1"), plane.greeters("auth-2"), plane.control() as control, plane.caller() as caller:
+        eventually_sync(lambda: len(caller.by()) == 2)
+        control.stop(signal.SIGKILL)
+        start = time.time()
+        with plane.greeters("auth-3"):
+            after(AWAY_SECONDS, caller, start)
+            assert set(caller.by(start)) == {"auth-1", "auth-2"}
+            with plane.control():
+                eventually_sync(lambda: "auth-3" in caller.by())
+        assert caller.failures() == []
+
+
+def test_another_control_plane_takes_over(plane: Plane) -> None:
+    with plane.control(0) as first, plane.control(1) as second, plane.greeters("auth-1"), plane.caller() as caller:
+        eventually_sync(caller.by)
+        assert first.said("subscriber came")
+        first.stop(signal.SIGKILL)
+        with plane.greeters("auth-2"):
+            eventually_sync(lambda: "auth-2" in caller.by(), 5)
+            assert second.said("subscriber came")
+            with plane.caller() as newcomer:
+                eventually_sync(lambda: set(newcomer.by()) == {"auth-1", "auth-2"})
+        assert caller.failures() == []
+        assert newcomer.failures() == []
+
+
+def test_a_client_that_comes_before_the_control_plane_is_served_when_that_comes(plane: Plane) -> None:
+    with plane.greeters("auth-1"), plane.caller() as caller:
+        assert caller.answers()[0]["code"] == "UNAVAILABLE"
+        with plane.control():
+            eventually_sync(caller.by)
+
+
+def test_an_instance_that_consul_forgot_registers_itself_again(plane: Plane) -> None:
+    url = plane.stack.environment["CONSUL_HTTP_ADDR"] + "/v1/agent/service/deregister/auth-1"
+    with plane.control(), plane.greeters("auth-1") as [greeter], plane.caller() as caller:
+        eventually_sync(caller.by)
+        httpx.put(url).raise_for_status()
+        eventually_sync(caller.failures)
+        eventually_sync(lambda: greeter.said("consul had forgotten this instance"), 15)
+        again = time.time()
+        eventually_sync(lambda: caller.by(again))
