@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from demo.platform import Platform
-from demo.recompute import FileFigures, digest, recompute
+from demo.recompute import Figures, FileFigures, digest, recompute
 from mesh.local import LocalError
 
 _INDEX_SECONDS = 20
@@ -57,8 +57,12 @@ async def main_job(platform: Platform, files: Sequence[Path], at_hand: Sequence[
         *_differing("revenue over REST", _as_message(over_rest, revenue), revenue),
         *_differing("top products over REST", _as_message(top_over_rest, top), top),
         *_differing("the sale that was recorded", sale_checked, True),
-        *await _compared(platform, tell, job, own, revenue.rows, kpis),
+        *_job_differences(job, own),
     ]
+    if loaded <= own.files.keys():
+        differences += _lake_differences(tell, own, revenue.rows, kpis)
+    else:
+        tell.table("Not compared", ("what", "why"), [("the lake's totals", "it holds files that are not at hand")])
     for difference in differences:
         console.print(f"[bold red]DIFFERS[/] {difference}")
     if not differences:
@@ -156,19 +160,13 @@ async def _search(platform: Platform, tell: _Teller, best: Sequence[analytics.To
     tell.table("Products found", ("stock code", "description", "price", "score"), rows)
 
 
-async def _compared(
-    platform: Platform,
-    tell: _Teller,
-    job: ingest.Job,
-    own: Figures,
-    revenue: Sequence[analytics.RevenueRow],
-    kpis: analytics.Kpis,
+def _job_differences(job: ingest.Job, own: Figures) -> list[str]:
+    return [line for report in job.files for line in _file_differences(report, own.files[report.file_id])]
+
+
+def _lake_differences(
+    tell: _Teller, own: Figures, revenue: Sequence[analytics.RevenueRow], kpis: analytics.Kpis
 ) -> list[str]:
-    """How the platform's figures differ from those of the raw files."""
-    differences = [line for report in job.files for line in _file_differences(report, own.files[report.file_id])]
-    if await platform.loaded_files() - own.files.keys():
-        tell.table("Not compared", ("what", "why"), [("the lake's totals", "it holds files that are not at hand")])
-        return differences
     rows = [
         ("revenue", _amount(kpis.revenue), own.revenue),
         ("rows", kpis.row_count, own.row_count),
@@ -177,9 +175,7 @@ async def _compared(
     ]
     tell.table("The platform and the raw files", ("", "platform", "raw files"), rows)
     missing = own.revenue_by_month.keys() - {row.key for row in revenue}
-    return (
-        differences + [line for row in rows for line in _differing(*row)] + [f"{month}: missing" for month in missing]
-    )
+    return [line for row in rows for line in _differing(*row)] + [f"{month}: missing" for month in sorted(missing)]
 
 
 def _file_differences(report: ingest.FileReport, own: FileFigures) -> list[str]:
