@@ -5,13 +5,16 @@ MESHCTL := .venv/bin/meshctl
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test lint gen clean
+.PHONY: help setup demo up down test lint gen bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Set up everything in .venv and the user's cache (the others do it too)
 	@scripts/setup
+
+demo: setup  ## Start the stack and do the main job with made-up data (meshctl demo --data takes yours)
+	@$(MESHCTL) demo
 
 up: setup  ## Start the stack and return when it is ready (see also meshctl --help)
 	@$(MESHCTL) up --detach
@@ -31,6 +34,9 @@ lint: setup  ## Check style, types, layers and contracts
 
 gen: setup  ## Generate gen/ from proto/
 	@$(PYTHON) scripts/contracts.py generate
+
+bench: setup  ## Measure against peers; prints ratios, writes bench/results.json (takes about 10 minutes)
+	@$(PYTHON) -m bench
 
 clean: down  ## Stop the stack, remove its data and .venv (the user's cache stays)
 	rm -rf .run .venv .build
