@@ -8,6 +8,7 @@ gRPC alike.
 import base64
 import json
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,14 +26,17 @@ from envoy.extensions.filters.http.health_check.v3 import health_check_pb2  # no
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2  # noqa: F401
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2  # noqa: F401
 from envoy.type.matcher.v3 import http_inputs_pb2  # noqa: F401
+from google.api import annotations_pb2, httpbody_pb2
 from google.protobuf import json_format
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
-from mesh.v1 import options_pb2
 
-from gateway.contracts import DESCRIPTORS, contracts, services
+from gateway.contracts import DESCRIPTORS, methods, services
 from gateway.json_bodies import PATH
 from gateway.replies import local_reply_config
+from mesh import contract
 from mesh.control.watch import Snapshot
 from mesh.token_keys import Published
 
@@ -79,6 +83,7 @@ def _http_connections(snapshot: Snapshot) -> dict[str, Any]:
         "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
         "http2_protocol_options": {"max_concurrent_streams": 100, "hpack_table_size": 0},
         "generate_request_id": True,
+        "always_set_request_id_in_response": True,
         "stream_idle_timeout": "3600s",  # a watch may be silent; calls are bounded by their deadlines
         "request_headers_timeout": "10s",
     }
@@ -99,12 +104,13 @@ def _filters(snapshot: Snapshot) -> Iterable[dict[str, Any]]:
         "http.header_mutation.v3.HeaderMutation",
         mutations={
             "request_mutations": [
+                {"remove": "x-content-length"},
                 {
                     "append": {
                         "header": {"key": "x-content-length", "value": "%REQ(content-length)%"},
                         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
                     }
-                }
+                },
             ]
         },
     )
@@ -122,6 +128,7 @@ def _filters(snapshot: Snapshot) -> Iterable[dict[str, Any]]:
             "reject_binding_body_field_collisions": True,
         },
         print_options={"always_print_primitive_fields": True, "stream_newline_delimited": True},
+        query_param_unescape_plus=True,
         max_request_body_size=BODY_BYTES,
     )
     if snapshot.token_keys is not None:
@@ -130,7 +137,10 @@ def _filters(snapshot: Snapshot) -> Iterable[dict[str, Any]]:
 
 
 def _json_bodies() -> dict[str, Any]:
-    """Asks gateway/json_bodies.py, for requests with a JSON body only; without an answer the call goes on."""
+    """Asks gateway/json_bodies.py, for requests with a JSON body only; without an answer the call goes on.
+
+    What is no upload and no gRPC is JSON to the transcoder whatever its content type says, as curl's default does.
+    """
     processor = {
         "@type": TYPE + "http.ext_proc.v3.ExternalProcessor",
         "grpc_service": {"envoy_grpc": {"cluster_name": GATEWAY}, "timeout": "1s"},
@@ -144,13 +154,6 @@ def _json_bodies() -> dict[str, Any]:
             "response_body_mode": "NONE",
         },
     }
-    content_type = {
-        "name": "content-type",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
-            "header_name": "content-type",
-        },
-    }
     skip = {
         "action": {
             "name": "skip",
@@ -159,17 +162,43 @@ def _json_bodies() -> dict[str, Any]:
             },
         }
     }
-    not_json = {
-        "not_matcher": {"single_predicate": {"input": content_type, "value_match": {"prefix": "application/json"}}}
-    }
+    passed = [_header("content-type", {"prefix": "application/grpc"})]
+    passed += [_header(":path", {"safe_regex": {"google_re2": {}, "regex": regex}}) for regex in _upload_paths()]
     return {
         "name": "json_bodies",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
             "extension_config": {"name": "ext_proc", "typed_config": processor},
-            "xds_matcher": {"matcher_list": {"matchers": [{"predicate": not_json, "on_match": skip}]}},
+            "xds_matcher": {
+                "matcher_list": {"matchers": [{"predicate": {"single_predicate": p}, "on_match": skip} for p in passed]}
+            },
         },
     }
+
+
+def _header(name: str, match: dict[str, Any]) -> dict[str, Any]:
+    matched = {
+        "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+        "header_name": name,
+    }
+    return {"input": {"name": name, "typed_config": matched}, "value_match": match}
+
+
+def _upload_paths() -> Iterable[str]:
+    """Regular expressions of the REST paths whose body is a file as it is, not JSON."""
+    for method, binding, template in _bindings():
+        body = method.input_type.fields_by_name.get(binding.body)
+        if body is not None and body.message_type is httpbody_pb2.HttpBody.DESCRIPTOR:
+            yield "[^/]+".join(map(re.escape, re.split(r"{[^}]*}", template))) + r"(\?.*)?"
+
+
+def _bindings() -> Iterable[tuple[MethodDescriptor, Any, str]]:
+    """Each way to call a method over REST, with its path template."""
+    for method in methods():
+        http = method.GetOptions().Extensions[annotations_pb2.http]
+        for binding in (http, *http.additional_bindings):
+            if (verb := binding.WhichOneof("pattern")) is not None:
+                yield method, binding, getattr(binding, verb)
 
 
 def _jwt(published: Published) -> dict[str, Any]:
@@ -198,30 +227,65 @@ def _jwt(published: Published) -> dict[str, Any]:
 
 
 def _public_paths() -> Iterable[str]:
-    for file in contracts().file:
-        for service in file.service:
-            for method in service.method:
-                if method.options.Extensions[options_pb2.policy].public:
-                    yield f"/{file.package}.{service.name}/{method.name}"
+    return (method.path for service in services() for method in contract.methods(service) if not method.permission)
 
 
 def _virtual_host() -> dict[str, Any]:
-    routes = [_route(service, name) for service, name in sorted(services().items())]
+    routes = [_malformed_timeouts()]
+    routes += [_route(service, name) for service, name in sorted(services().items())]
     routes += [_route(service, GATEWAY) for service in STANDARD_SERVICES]
+    # No REST call goes this way: it is routed anew as the gRPC call that it becomes. CORS needs a route for its policy.
+    routes += [{"match": {"prefix": prefix}, "route": {"cluster": GATEWAY}} for prefix in _rest_prefixes()]
+    routes.append({"match": {"prefix": "/"}, "direct_response": _direct(404, "There is no such method")})
     cors = {
         "@type": TYPE + "http.cors.v3.CorsPolicy",
         "allow_origin_string_match": [{"safe_regex": {"regex": os.environ.get("EDGE_CORS_ORIGINS", LOCAL_ORIGINS)}}],
         "allow_methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
         "allow_headers": "authorization, content-type, grpc-timeout, x-grpc-web, x-user-agent",
-        "expose_headers": "grpc-status, grpc-message, grpc-status-details-bin",
+        "expose_headers": "grpc-status, grpc-message, grpc-status-details-bin, x-request-id",
         "max_age": "86400",
     }
     return {"name": "edge", "domains": ["*"], "routes": routes, "typed_per_filter_config": {"cors": cors}}
 
 
+def _rest_prefixes() -> Iterable[str]:
+    return sorted({f"/{template.split('/')[1]}/" for _, _, template in _bindings()})
+
+
+def _malformed_timeouts() -> dict[str, Any]:
+    """Refused here: a server fails such a call as if the fault were its own, and only after a while."""
+    well_formed = {"safe_regex": {"regex": "[0-9]{1,8}[HMSmun]"}}
+    malformed = {"name": "grpc-timeout", "string_match": well_formed, "invert_match": True}
+    return {
+        "match": {"prefix": "/", "headers": [malformed]},
+        "direct_response": _direct(400, "The header grpc-timeout is malformed"),
+    }
+
+
 def _route(service: str, cluster: str) -> dict[str, Any]:
     """No time-out here: the contract's deadline ends a call at its server, with a canonical status."""
-    return {"match": {"prefix": f"/{service}/"}, "route": {"cluster": cluster, "timeout": "0s"}}
+    # Only what no instance has seen; a gRPC client does the same by itself.
+    retry = {
+        "retry_on": "connect-failure,refused-stream",
+        "num_retries": 2,
+        "retry_host_predicate": [
+            {
+                "name": "previous_hosts",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                },
+            }
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+    return {
+        "match": {"prefix": f"/{service}/"},
+        "route": {"cluster": cluster, "timeout": "0s", "retry_policy": retry},
+    }
+
+
+def _direct(status: int, message: str) -> dict[str, Any]:
+    return {"status": status, "body": {"inline_string": message}}
 
 
 def _filter(name: str, message: str, **config: Any) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def check(path: str, body: bytes) -> Error | None:
         json_format.Parse(body or b"{}", message_factory.GetMessageClass(message)())
     except (json_format.ParseError, UnicodeDecodeError) as problem:
         return _refusal(str(problem))
+    if body and not body.lstrip().startswith(b"{"):
+        return _refusal("it is not a JSON object")  # to the parser an empty list is as good as an empty object
     return None
 
 
