@@ -36,6 +36,8 @@ CODES = {
 }
 """The code of each HTTP status that Envoy answers with, after google/rpc/code.proto."""
 
+_UNAUTHENTICATED = 401  # for Envoy a wrong audience is 403
+
 READY_MADE = "json_body_refused"
 """Marks a reply that needs no more shaping."""
 
@@ -91,11 +93,13 @@ def _refused_tokens() -> Iterable[dict[str, Any]]:
         told = _told(condition)
         yield {
             "filter": {"and_filter": {"filters": [told, _REST]}},
+            "status_code": _UNAUTHENTICATED,
             "body_format_override": {"json_format": as_json(refusal)},
         }
         details = base64.b64encode(refusal.status.SerializeToString()).decode().rstrip("=")
         yield {
             "filter": told,
+            "status_code": _UNAUTHENTICATED,
             "body": {"inline_string": refusal.message},
             "headers_to_add": [
                 {

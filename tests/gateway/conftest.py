@@ -13,6 +13,7 @@ import grpc
 import httpx
 import pytest
 
+from mesh.client import client_interceptors
 from mesh.local import Stack, running
 from mesh.local.supervisor import Supervisor
 from mesh.registry import Registry
@@ -42,12 +43,10 @@ class Edge:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=f"http://{self.address}", headers=headers, timeout=60)
 
-    def channel(self) -> grpc.Channel:
-        return grpc.insecure_channel(self.address)
-
-    def credentials(self, permissions: Collection[str] = EVERYTHING) -> list[tuple[str, str]]:
-        """The metadata of a gRPC call with a token of these permissions."""
-        return [("authorization", f"Bearer {self.issuer.token(permissions=permissions)}")]
+    def channel(self, token: str | None = None) -> grpc.aio.Channel:
+        """A gRPC channel with a token of all permissions, or with this one; "" sends none."""
+        token = self.issuer.token(permissions=EVERYTHING) if token is None else token
+        return grpc.aio.insecure_channel(self.address, interceptors=client_interceptors(lambda: token))
 
     @contextlib.contextmanager
     def stopped(self, name: str) -> Iterator[None]:

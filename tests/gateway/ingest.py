@@ -21,6 +21,7 @@ class Ingest(IngestServiceServicer):
         """Answers with the bytes of all requests as one file, and logs what came, however it ended."""
         content, sizes, heads = hashlib.sha256(), list[int](), list[Any]()
         ended, cancelled = False, False
+        log.info("upload begun")
         try:
             async for request in request_iterator:
                 content.update(request.content.data)
