@@ -51,7 +51,12 @@ def imported() -> FileDescriptorSet:
     """The descriptors of everything in IMPORTS, and of buf/validate."""
     described = FileDescriptorSet()
     for module in IMPORTS:
-        importlib.import_module(module).DESCRIPTOR.CopyToProto(described.file.add())
+        file = described.file.add()
+        importlib.import_module(module).DESCRIPTOR.CopyToProto(file)
+        if not file.name.startswith("google/protobuf/"):
+            # googleapis-common-protos and xds-protos both bring these, and whose is installed last is chance. This is
+            # all in which they differ.
+            file.options.ClearField("cc_enable_arenas")
     described.file.append(FileDescriptorProto.FromString(validate_pb.desc().proto.to_binary()))
     return described
 
