@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+_CANCEL_AGAIN_SECONDS = 1.0
+
 
 @contextlib.asynccontextmanager
 async def background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator["asyncio.Task[None]"]:
@@ -13,6 +15,8 @@ async def background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterato
     try:
         yield task
     finally:
-        task.cancel()
+        while not task.done():  # drivers have been seen to turn a cancellation into an error of their own
+            task.cancel()
+            await asyncio.wait([task], timeout=_CANCEL_AGAIN_SECONDS)
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -15,12 +15,12 @@ from services.ingest.store.landing import Landing
 from services.ingest.store.quarantine import Quarantine
 from services.ingest.store.tables import MIGRATIONS, SCHEMA
 from services.ingest.uploads import Uploads
-from services.ingest.worker import Worker
+from services.ingest.worker import Runs, Worker
 from services.lakehouse import Lakehouse
 
 
 @contextlib.asynccontextmanager
-async def bootstrap(settings: Settings, *, pipeline: Pipeline | None = None) -> AsyncIterator[IngestRpc]:
+async def bootstrap(settings: Settings, *, pipeline: Runs | None = None) -> AsyncIterator[IngestRpc]:
     """The service over its migrated schema, working on jobs until the block ends. Spark need not be there yet.
 
     Raises StoreUnavailableError and MigrationError.

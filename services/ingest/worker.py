@@ -8,15 +8,20 @@ import asyncio
 import contextlib
 import threading
 import uuid
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any, Protocol
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 import mesh
 from mesh.background import background
 from mesh.error import Error
 from services.database import StoreUnavailableError
+from services.ingest import pipeline
 from services.ingest.domain.job import Counts, Job, Stage, State
 from services.ingest.failures import failed_job
-from services.ingest.pipeline import LandedFile, Pipeline, PipelineCancelledError
+from services.ingest.pipeline import FileCounts, LandedFile, PipelineCancelledError
 from services.ingest.store.changes import JobChanges
 from services.ingest.store.jobs import JobStore
 
@@ -26,8 +31,20 @@ _ATTEMPTS = 3
 log = mesh.logger(__name__)
 
 
+class Runs(Protocol):
+    """What takes files to gold: services.ingest.pipeline.Pipeline."""
+
+    def run(
+        self,
+        job_id: str,
+        files: Sequence[LandedFile],
+        progress: Callable[[pipeline.Stage, int], None],
+        cancelled: threading.Event,
+    ) -> tuple[dict[str, FileCounts], dict[str, int]]: ...
+
+
 class Worker:
-    def __init__(self, jobs: JobStore, changes: JobChanges, pipeline: Pipeline, lease: timedelta) -> None:
+    def __init__(self, jobs: JobStore, changes: JobChanges, pipeline: Runs, lease: timedelta) -> None:
         self._jobs = jobs
         self._changes = changes
         self._pipeline = pipeline
@@ -50,7 +67,7 @@ class Worker:
     async def _work(self, job: Job, attempt: int) -> None:
         log.info("job begins", job_id=str(job.job_id), files=len(job.files), attempt=attempt)
         if job.cancel_requested:
-            await self._jobs.end(job.job_id, self._name, State.CANCELLED)
+            await self._end(job, State.CANCELLED)
             return
         if attempt > _ATTEMPTS:
             await self._fail(job, RuntimeError(f"given up after {_ATTEMPTS} attempts"))
@@ -59,18 +76,16 @@ class Worker:
         async with background(self._hold(job, stop), f"lease-{job.job_id}"):
             try:
                 counts = await self._run_pipeline(job, stop)
-                await self._jobs.end(job.job_id, self._name, State.SUCCEEDED, counts=counts)
-                log.info("job succeeded", job_id=str(job.job_id))
+                await self._end(job, State.SUCCEEDED, counts=counts)
             except PipelineCancelledError:
-                await self._jobs.end(job.job_id, self._name, State.CANCELLED)
-                log.info("job cancelled", job_id=str(job.job_id))
+                await self._end(job, State.CANCELLED)
             except asyncio.CancelledError:
                 stop.set()
                 with contextlib.suppress(StoreUnavailableError):  # then its lease ends
                     await self._jobs.give_back(job.job_id, self._name)
                 raise
             except StoreUnavailableError:
-                raise  # the lease ends, and the job is begun again
+                raise  # its lease ends, and the job is begun again
             except Exception as failure:
                 await self._fail(job, failure)
 
@@ -112,7 +127,19 @@ class Worker:
                     await changed.wait()
             changed.clear()
 
+    async def _end(self, job: Job, state: State, **found: Any) -> None:
+        """As long as the lease lasts: a database that is away for a moment shall not cost a job its work."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailableError),
+            stop=stop_after_delay(self._lease),
+            wait=wait_random_exponential(0.1, max=2),
+            reraise=True,
+        ):
+            with attempt:
+                await self._jobs.end(job.job_id, self._name, state, **found)
+        log.info("job ended", job_id=str(job.job_id), state=state)
+
     async def _fail(self, job: Job, failure: Exception) -> None:
         refusal: Error = failed_job(failure)
-        await self._jobs.end(job.job_id, self._name, State.FAILED, error=refusal.status.SerializeToString())
+        await self._end(job, State.FAILED, error=refusal.status.SerializeToString())
         log.error("job failed", job_id=str(job.job_id), reason=refusal.reason, **refusal.metadata, exc_info=failure)
