@@ -41,17 +41,18 @@ def write(folder: Path, rows: int = 200_000, seed: int = 2011) -> list[Path]:
     """Writes six monthly files with `rows` rows in all, bad ones included; returns them in their order."""
     folder.mkdir(parents=True, exist_ok=True)
     shop = _Shop(random.Random(seed))  # noqa: S311 - not for secrets
+    bad = _bad_rows()
     share, rest = divmod(rows, _MONTHS)
-    return [_write_month(folder, shop, month, share + (month < rest)) for month in range(_MONTHS)]
+    return [_write_month(folder, shop, bad, month, share + (month < rest)) for month in range(_MONTHS)]
 
 
-def _write_month(folder: Path, shop: "_Shop", month: int, count: int) -> Path:
+def _write_month(folder: Path, shop: "_Shop", bad: Iterator[Row | str], month: int, count: int) -> Path:
     begin = _FIRST + timedelta(days=31 * month)
     american = month % 3 == 1  # month first, as the original has it
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n" if month % 2 else "\n")
     writer.writerow(COLUMNS)
-    good, bad = shop.rows(begin, american=american), _bad_rows(begin)
+    good = shop.rows(begin, american=american)
     for number in range(count):
         row = next(bad) if number % 997 == 500 else next(good)
         if isinstance(row, str):
@@ -95,7 +96,7 @@ class _Shop:
         pick = self._random
         self._invoice += 1
         kind = pick.random()
-        letter = "C" if kind < 0.02 else "A" if kind < 0.0205 else ""
+        letter = "C" if kind < 0.02 else "A" if kind < 0.023 else ""
         written_off = not letter and kind > 0.997
         when = f"{moment.month}/{moment.day}/{moment:%Y %H:%M}" if american else f"{moment:%Y-%m-%d %H:%M:%S}"
         customer = (
@@ -134,9 +135,9 @@ class _Shop:
         return code, description, price
 
 
-def _bad_rows(begin: datetime) -> Iterator[Row | str]:
+def _bad_rows() -> Iterator[Row | str]:
     """Rows that are quarantined, at least one for each reason, over and over. One that is text is written as it is."""
-    day = f"{begin:%Y-%m-%d}"
+    day = f"{_FIRST:%Y-%m-%d}"
     good = ["699999", "20000", "RED HEART MUG", "6", f"{day} 10:00:00", "2.55", "17850", "France"]
 
     def but(**changes: str) -> Row:

@@ -1,0 +1,56 @@
+"""`meshctl demo` and `meshctl token` as a person runs them, on the whole platform."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mesh.local import Stack, project_root
+
+ROOT = project_root(Path(__file__).parent)
+
+
+def meshctl(platform: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("meshctl")), *arguments],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "MESH_RUN_DIR": str(platform.run.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+
+
+def test_the_main_job_agrees_with_the_raw_files(platform: Stack) -> None:
+    done = meshctl(platform, "demo", "--rows", "5000")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all figures agree" in done.stdout
+    assert "DIFFERS" not in done.stdout
+    for step in ("login", "upload", "Conservation", "Revenue by month", "Top products", "Sale", "Products found"):
+        assert step in done.stdout
+    assert f"127.0.0.1:{platform.port('edge')}" in done.stdout
+    again = meshctl(platform, "demo", "--rows", "5000")
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_token_and_nothing_else(platform: Stack) -> None:
+    done = meshctl(platform, "token")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.strip().split(".")) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["token", "--user", "nobody"], "UNAUTHENTICATED CREDENTIALS_INVALID: The user name or the password is wrong"),
+        (["demo", "--data", "docs"], "docs holds no *.csv and no *.csv.gz"),
+        (["demo", "--data", "docs/dialect.md"], "INVALID_ARGUMENT COLUMNS_MISSING"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(platform: Stack, arguments: list[str], told: str) -> None:
+    done = meshctl(platform, *arguments)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
