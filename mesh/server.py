@@ -26,6 +26,8 @@ from mesh.token_keys import TokenKeys
 
 DRAIN_SECONDS = 10.0
 """How long calls under way may take to end after SIGTERM."""
+NOTICE_SECONDS = 1.0
+"""How long new calls are still taken once Consul knows that the instance goes: until all callers know it too."""
 MESSAGE_BYTES = 4 * 1024 * 1024
 """The largest message a server takes or sends, gRPC's own default."""
 
@@ -188,8 +190,8 @@ async def serve_server(name: str, server: Server) -> None:
                     await stopping.wait()
                     log.info("stopping", grace_seconds=DRAIN_SECONDS)
                     await server.set_serving(False, also=[name])
+                await asyncio.sleep(NOTICE_SECONDS)
             finally:
-                # Deregistered: callers are told to go elsewhere while what is under way ends here.
                 await server.stop(DRAIN_SECONDS)
     log.info("stopped")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from mesh.local.logs import Logs
 from mesh.local.supervisor import Supervisor
 from tests.eventually import eventually_sync
 from tests.gateway.conftest import Edge
@@ -49,6 +50,13 @@ def more(statuses: Counter[int], calls: int = 50) -> None:
 def stat(edge: Edge, name: str) -> int:
     url = f"http://127.0.0.1:{edge.stack.port('envoy-admin')}/stats?filter=^{name}$"
     return int(httpx.get(url).text.split(":")[1])
+
+
+def test_envoy_takes_all_that_it_is_told(edge: Edge) -> None:
+    for kind in ("cluster_manager.cds", "listener_manager.lds", "http.edge.rds.edge"):
+        assert stat(edge, f"{kind}.update_success") > 0
+        assert stat(edge, f"{kind}.update_rejected") == 0
+    assert not [line for _, line in Logs(edge.stack.run).last("control", 1000) if "refused" in line]
 
 
 def test_without_the_control_plane_calls_go_on_and_changes_come_soon_after_it_is_back(edge: Edge) -> None:

@@ -74,8 +74,12 @@ def test_status_tells_down_from_ill(small: Path) -> None:
     (small / "idler.py").write_text("raise SystemExit(1)")
     [idler] = [process for process in processes.of_stack(small / ".run") if "idler.py" in process.cmdline()]
     idler.kill()
-    eventually_sync(lambda: meshctl(small, "status")[0] == 1)
-    assert "crashed" in meshctl(small, "status")[1]
+
+    def ill() -> bool:
+        status, printed, _ = meshctl(small, "status")
+        return status == 1 and "crashed" in printed
+
+    eventually_sync(ill)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

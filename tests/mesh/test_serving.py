@@ -12,7 +12,7 @@ import pytest
 from retail.auth.v1 import auth_service_pb2 as auth
 from retail.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
-from mesh.server import DRAIN_SECONDS
+from mesh.server import DRAIN_SECONDS, NOTICE_SECONDS
 from tests.eventually import eventually, eventually_sync
 from tests.programs import Program, program
 
@@ -67,26 +67,33 @@ def test_it_is_registered_with_its_facts_and_found_healthy(greeter: Program, con
 async def test_a_signal_has_it_leave_consul_and_finish_what_is_under_way(
     greeter: Program, address: str, consul_address: str
 ) -> None:
-    call = await under_way(greeter, address, 1.5)
+    call = await under_way(greeter, address, NOTICE_SECONDS + 1.5)
     greeter.process.send_signal(signal.SIGTERM)
 
     async def left() -> bool:
         return httpx.get(f"{consul_address}/v1/agent/service/greeter-1").status_code == 404
 
     await eventually(left)
+    assert await greeting(address, 0) == "greeter-1"  # who has not heard of it yet is served
+
+    async def refused() -> bool:
+        try:
+            await greeting(address, 0)
+        except grpc.aio.AioRpcError as failure:
+            return failure.code() is grpc.StatusCode.UNAVAILABLE
+        return False
+
+    await eventually(refused, NOTICE_SECONDS + 1)
     assert not call.done()
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await greeting(address, 0)
-    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert await call == "greeter-1"
     assert await asyncio.to_thread(greeter.process.wait, 5) == 0
-    assert [line["message"] for line in greeter.lines()][-2:] == ["stopping", "stopped"]
+    assert greeter.lines()[-1]["message"] == "stopped"
 
 
 async def test_a_second_signal_ends_it_at_once(greeter: Program, address: str) -> None:
     call = await under_way(greeter, address, 60)
     greeter.process.send_signal(signal.SIGTERM)
-    await eventually_stopping(greeter)
+    eventually_sync(lambda: greeter.said("stopping"))
     start = time.monotonic()
     greeter.process.send_signal(signal.SIGINT)
     assert await asyncio.to_thread(greeter.process.wait, 5) == 1
@@ -94,13 +101,6 @@ async def test_a_second_signal_ends_it_at_once(greeter: Program, address: str) -
     with pytest.raises(grpc.aio.AioRpcError) as lost:
         await call
     assert lost.value.code() is grpc.StatusCode.UNAVAILABLE
-
-
-async def eventually_stopping(greeter: Program) -> None:
-    async def stopping() -> bool:
-        return bool(greeter.said("stopping"))
-
-    await eventually(stopping)
 
 
 @pytest.mark.parametrize("module", [GREETER, "mesh.control"])
