@@ -97,7 +97,7 @@ class _Shop:
         self._invoice += 1
         kind = pick.random()
         letter = "C" if kind < 0.02 else "A" if kind < 0.023 else ""
-        written_off = not letter and kind > 0.997
+        written_off = not letter and kind > 0.96
         when = f"{moment.month}/{moment.day}/{moment:%Y %H:%M}" if american else f"{moment:%Y-%m-%d %H:%M:%S}"
         customer = (
             "" if written_off or pick.random() < 0.25 else f"{pick.randint(12346, 18287)}{pick.choice(('', '.0'))}"

@@ -7,7 +7,7 @@ counting quotes: a record goes on to the next line while it has an odd number of
 import csv
 import gzip
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -82,9 +82,7 @@ def recompute(files: Sequence[Path]) -> Figures:
     """The figures of these files loaded into an empty lake, each content once."""
     contents = {digest(path): path for path in files}
     with duckdb.connect() as database:
-        database.execute(r"CREATE MACRO cut(t) AS nullif(regexp_replace(t, '^\s+|\s+$', '', 'g'), '')")
-        database.register("records", pa.concat_tables([_table(name, path) for name, path in contents.items()]))
-        database.execute(_RULES)
+        judge(database, contents)
         counted = {name: FileFigures(0, 0, {}) for name in contents}
         for name, reason, rows in database.execute("SELECT file, reason, count(*) FROM judged GROUP BY ALL").fetchall():
             before = counted[name]
@@ -97,6 +95,13 @@ def recompute(files: Sequence[Path]) -> Figures:
         revenue, row_count, invoice_count = database.execute(totals).fetchall()[0]
         by_month = database.execute("SELECT month, sum(amount) FROM facts GROUP BY month ORDER BY month").fetchall()
         return Figures(counted, revenue, row_count, invoice_count, dict(by_month))
+
+
+def judge(database: duckdb.DuckDBPyConnection, contents: Mapping[str, Path]) -> None:
+    """Makes the tables `judged`, a row for each record, and `facts`, of files by name."""
+    database.execute(r"CREATE MACRO cut(t) AS nullif(regexp_replace(t, '^\s+|\s+$', '', 'g'), '')")
+    database.register("records", pa.concat_tables([_table(name, path) for name, path in contents.items()]))
+    database.execute(_RULES)
 
 
 def digest(path: Path) -> str:

@@ -10,6 +10,7 @@ from enum import Enum
 
 from pyspark.sql import DataFrame
 from pyspark.sql.connect import functions as F  # noqa: N812
+from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.session import SparkSession
 
 from services.ingest.pipeline import gold
@@ -242,7 +243,9 @@ def _listed(files: Sequence[LandedFile]) -> str:
 @contextlib.contextmanager
 def _session(remote: str, cancelled: threading.Event) -> Iterator[SparkSession]:
     """A session of its own for the job; its queries are interrupted when `cancelled` is set."""
-    session = SparkSession.builder.remote(remote).create()
+    session = SparkSession(connection=remote)
+    # By default it would try for 10 minutes. The job can be begun again.
+    session.client.set_retry_policies([DefaultPolicy(max_retries=3, max_backoff=1000)])
     over = threading.Event()
 
     def watch() -> None:

@@ -1,0 +1,1 @@
+"""Measurements against peers: two sides interleaved in one run, told as ratios."""

@@ -1,0 +1,86 @@
+"""REST through the edge against the same call over direct gRPC: CPU of every process concerned, and latency.
+
+GetSale, one call at a time, one caller; both sides check the same token and read the same row.
+"""
+
+import asyncio
+import statistics
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import psutil
+from retail.sales.v1 import sales_service_pb2 as sales
+from retail.sales.v1.sales_service_pb2_grpc import SalesServiceStub
+
+from bench.results import Result
+from mesh.local import Stack, processes, running
+
+_ROUNDS = 7
+_CALLS = 400
+
+
+def measure() -> Sequence[Result]:
+    with running(["consul", "postgres", "envoy"], ["auth", "sales", "gateway"]) as stack:
+        return asyncio.run(_measure(stack))
+
+
+async def _measure(stack: Stack) -> Sequence[Result]:
+    edge = f"127.0.0.1:{stack.port('edge')}"
+    instance = next(row.address for row in stack.status() if row.name == "sales-1")
+    password = Path(stack.environment["ADMIN_PASSWORD_FILE"]).read_text()  # noqa: ASYNC240
+    async with httpx.AsyncClient(base_url=f"http://{edge}") as rest, grpc.aio.insecure_channel(instance) as channel:
+        login = await rest.post("/v1/auth:login", json={"username": "admin", "password": password}, timeout=30)
+        token = f"Bearer {login.json()['tokens']['accessToken']}"
+        headers = {"authorization": token}
+        price = {"currencyCode": "GBP", "units": "2", "nanos": 550_000_000}
+        sale = {"country": "France", "lines": [{"stockCode": "85123A", "quantity": 6, "unitPrice": price}]}
+        body = {"sale": sale, "requestId": str(uuid.uuid4())}
+        sale_id = (await rest.post("/v1/sales", json=body, headers=headers)).json()["sale"]["saleId"]
+        stub, request = SalesServiceStub(channel), sales.GetSaleRequest(sale_id=sale_id)
+
+        async def over_rest() -> None:
+            (await rest.get(f"/v1/sales/{sale_id}", headers=headers)).raise_for_status()
+
+        async def over_grpc() -> None:
+            await stub.GetSale(request, metadata=(("authorization", token),))
+
+        watched = [psutil.Process(), *processes.of_stack(stack.run.path)]
+        await _round(over_rest, watched)  # to warm both up
+        await _round(over_grpc, watched)
+        pairs = [(await _round(over_rest, watched), await _round(over_grpc, watched)) for _ in range(_ROUNDS)]
+    return [
+        Result.of("edge: CPU a call, REST / gRPC", [r.cpu for r, _ in pairs], [g.cpu for _, g in pairs], "us"),
+        Result.of("edge: p50 of a call, REST / gRPC", [r.p50 for r, _ in pairs], [g.p50 for _, g in pairs], "us"),
+    ]
+
+
+class _Round:
+    def __init__(self, cpu: float, p50: float) -> None:
+        self.cpu = cpu
+        """Microseconds a call, of caller, Envoy, service and database together."""
+        self.p50 = p50
+        """Microseconds."""
+
+
+async def _round(call: Callable[[], Awaitable[Any]], watched: Sequence[psutil.Process]) -> _Round:
+    before = _cpu_seconds(watched)
+    lasted = []
+    for _ in range(_CALLS):
+        begin = time.perf_counter()
+        await call()
+        lasted.append(time.perf_counter() - begin)
+    return _Round((_cpu_seconds(watched) - before) / _CALLS * 1e6, statistics.median(lasted) * 1e6)
+
+
+def _cpu_seconds(watched: Sequence[psutil.Process]) -> float:
+    total = 0.0
+    for process in watched:
+        if process.is_running():
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
