@@ -6,8 +6,12 @@ The rules of docs/dialect.md and the tables of docs/lake.md, MERGE included; str
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyspark.sql import DataFrame
 from pyspark.sql.connect.session import SparkSession
 
+_COLUMNS = """
+InvoiceNo STRING, StockCode STRING, Description STRING, Quantity STRING, InvoiceDate STRING, UnitPrice STRING,
+CustomerID STRING, Country STRING, broken STRING"""
 _CLEAN = r"""
 SELECT *, CASE
     WHEN broken IS NOT NULL THEN 'ROW_MALFORMED'
@@ -35,7 +39,7 @@ FROM (
         CASE WHEN trim(CustomerID) RLIKE '^[0-9]{1,10}(\\.0*)?$'
             THEN regexp_replace(trim(CustomerID), '\\..*$', '') END AS customer,
         nullif(trim(Country), '') AS land
-    FROM {bronze})"""
+    FROM rows)"""
 _SALES = """
 SELECT sha2(to_json(struct(invoice, stock, words, qty, moment, price, customer, land)), 256) AS row_id,
     invoice AS invoice_no,
@@ -56,10 +60,10 @@ _GOLD = {
                     AS unit_price,
                 sum(quantity) AS units_sold, min(CASE WHEN kind = 'SALE' THEN date END) AS first_sold,
                 max(CASE WHEN kind = 'SALE' THEN date END) AS last_sold
-            FROM {silver} GROUP BY stock_code) a
+            FROM silver GROUP BY stock_code) a
         LEFT JOIN (
             SELECT stock_code, max_by(description, struct(uses, last_use, description)) AS description FROM (
-                SELECT stock_code, description, count(*) AS uses, max(invoice_time) AS last_use FROM {silver}
+                SELECT stock_code, description, count(*) AS uses, max(invoice_time) AS last_use FROM silver
                 WHERE kind = 'SALE' AND description IS NOT NULL GROUP BY ALL) GROUP BY stock_code) b
         USING (stock_code)""",
     ),
@@ -71,60 +75,64 @@ _GOLD = {
             max(CASE WHEN kind = 'SALE' THEN date END) AS last_order,
             count(DISTINCT CASE WHEN kind = 'SALE' THEN invoice_no END) AS invoice_count,
             CAST(sum(amount) AS DECIMAL(28, 4)) AS revenue,
-            datediff((SELECT max(date) FROM {fact}), max(CASE WHEN kind = 'SALE' THEN date END)) AS recency_days
-        FROM {fact} WHERE customer_id IS NOT NULL GROUP BY customer_id""",
+            datediff((SELECT max(date) FROM fact), max(CASE WHEN kind = 'SALE' THEN date END)) AS recency_days
+        FROM fact WHERE customer_id IS NOT NULL GROUP BY customer_id""",
     ),
     "dim_country": (
         "country",
         """
         SELECT country, min(date) AS first_date, max(date) AS last_date, count(DISTINCT customer_id) AS customer_count,
             CAST(sum(amount) AS DECIMAL(28, 4)) AS revenue
-        FROM {fact} GROUP BY country""",
+        FROM fact GROUP BY country""",
     ),
     "dim_date": (
         "date",
         """
         SELECT date, year(date) AS year, quarter(date) AS quarter, date_format(date, 'yyyy-MM') AS month,
             day(date) AS day, weekofyear(date) AS iso_week, weekday(date) + 1 AS day_of_week
-        FROM (SELECT explode(sequence(min(date), max(date))) AS date FROM {fact})""",
+        FROM (SELECT explode(sequence(min(date), max(date))) AS date FROM fact)""",
     ),
     "monthly_revenue": (
         "month, country",
         """
         SELECT month, country, CAST(sum(amount) AS DECIMAL(28, 4)) AS revenue, sum(quantity) AS quantity,
             count(DISTINCT invoice_no) AS invoice_count, count(*) AS row_count
-        FROM {fact} GROUP BY month, country""",
+        FROM fact GROUP BY month, country""",
     ),
 }
 
 
 def load(remote: str, files: Sequence[Path], lake: Path) -> None:
-    """Files to gold in an empty or filled `lake`."""
+    """Files to gold in an empty or filled `lake`; what it holds already is not added again."""
     spark = SparkSession.builder.remote(remote).create()
-    bronze, silver, fact = (f"delta.`{lake}/{name}`" for name in ("bronze", "silver", "fact_sale"))
-    columns = "InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country"
-    schema = ", ".join(f"{name.strip()} STRING" for name in columns.split(",")) + ", broken STRING"
-    rows = spark.read.csv([str(file) for file in files], header=True, schema=schema, multiLine=True, escape='"',
-                          columnNameOfCorruptRecord="broken")  # fmt: skip
-    rows.selectExpr("*", "_metadata.file_name AS file").write.format("delta").mode("append").save(f"{lake}/bronze")
-    clean = spark.sql(_CLEAN.replace("{bronze}", bronze)).persist()
+    names = [file.name for file in files]
+    known: set[str] = set()
+    if (lake / "bronze").exists():
+        bronze = spark.read.format("delta").load(f"{lake}/bronze")
+        known = {row.file for row in bronze.where(bronze.file.isin(names)).select("file").distinct().collect()}
+    if new := [str(file) for file in files if file.name not in known]:
+        rows = spark.read.csv(new, header=True, schema=_COLUMNS, multiLine=True, escape='"',
+                              columnNameOfCorruptRecord="broken")  # fmt: skip
+        rows.selectExpr("*", "_metadata.file_name AS file").write.format("delta").mode("append").save(f"{lake}/bronze")
+    bronze = spark.read.format("delta").load(f"{lake}/bronze")
+    bronze.where(bronze.file.isin(names)).createOrReplaceTempView("rows")
+    clean = spark.sql(_CLEAN).persist()
     clean.createOrReplaceTempView("clean")
     spark.sql("SELECT file, reason, count(*) FROM clean GROUP BY ALL").collect()  # the report
-    refused = spark.sql("SELECT * FROM clean WHERE reason IS NOT NULL")
-    refused.write.format("delta").mode("append").save(f"{lake}/quarantine")
-    spark.sql(_SALES).dropDuplicates(["row_id"]).createOrReplaceTempView("sales")
-    _merge(spark, silver, "sales", "row_id")
+    _merge(spark, f"{lake}/quarantine", spark.sql("SELECT * FROM clean WHERE reason IS NOT NULL"), "file")
+    _merge(spark, f"{lake}/silver", spark.sql(_SALES).dropDuplicates(["row_id"]), "row_id")
     clean.unpersist()
-    spark.sql(f"SELECT * EXCEPT (description) FROM {silver}").createOrReplaceTempView("facts")  # noqa: S608
-    _merge(spark, fact, "facts", "row_id")
+    spark.read.format("delta").load(f"{lake}/silver").createOrReplaceTempView("silver")
+    _merge(spark, f"{lake}/gold/fact_sale", spark.table("silver").drop("description"), "row_id")
+    spark.read.format("delta").load(f"{lake}/gold/fact_sale").createOrReplaceTempView("fact")
     for name, (keys, query) in _GOLD.items():
-        spark.sql(query.format(silver=silver, fact=fact)).createOrReplaceTempView(name)
-        _merge(spark, f"delta.`{lake}/{name}`", name, keys)
+        _merge(spark, f"{lake}/gold/{name}", spark.sql(query), keys, "WHEN MATCHED THEN UPDATE SET *")
     spark.stop()
 
 
-def _merge(spark: SparkSession, table: str, view: str, keys: str) -> None:
-    spark.sql(f"CREATE TABLE IF NOT EXISTS {table} USING delta AS SELECT * FROM {view} WHERE FALSE")  # noqa: S608
+def _merge(spark: SparkSession, path: str, rows: DataFrame, keys: str, matched: str = "") -> None:
+    if not Path(path).exists():
+        rows.limit(0).write.format("delta").save(path)
+    rows.createOrReplaceTempView("new")
     same = " AND ".join(f"t.{key} = s.{key}" for key in keys.split(", "))
-    update = "" if keys == "row_id" else "WHEN MATCHED THEN UPDATE SET *"
-    spark.sql(f"MERGE INTO {table} t USING {view} s ON {same} {update} WHEN NOT MATCHED THEN INSERT *").collect()
+    spark.sql(f"MERGE INTO delta.`{path}` t USING new s ON {same} {matched} WHEN NOT MATCHED THEN INSERT *").collect()
