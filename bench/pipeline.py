@@ -36,7 +36,7 @@ Load = Callable[[Path], None]
 def measure() -> Sequence[Result]:
     folder = Path(tempfile.mkdtemp(prefix="bench-pipeline-"))
     try:
-        files = sorted(_REAL.glob("*.csv.gz")) or _made_up(folder / "data")
+        files = sorted(_REAL.glob("*.csv.gz")) or made_up(folder / "data")
         with running(["spark"]) as stack:
             watched = [psutil.Process(), *processes.of_stack(stack.run.path)]
             return _measure(stack.environment["SPARK_REMOTE"], files, folder, watched)
@@ -105,13 +105,13 @@ def _land(files: Sequence[Path], lake: Path) -> list[LandedFile]:
     return landed
 
 
-def _made_up(folder: Path) -> list[Path]:
+def made_up(folder: Path, rows: int = 200_000) -> list[Path]:
     """The demo's data set in UTF-8 and without malformed rows: the plain scripts read sound CSV only."""
     files = []
-    for raw in dataset.write(folder):
-        rows, file = folder / "rows.parquet", folder / f"sound-{raw.name.removesuffix('.gz')}"
-        parse(raw, rows, _LIMIT)
-        table = parquet.read_table(rows)
+    for raw in dataset.write(folder, rows):
+        parsed, file = folder / "rows.parquet", folder / f"sound-{raw.name.removesuffix('.gz')}"
+        parse(raw, parsed, _LIMIT)
+        table = parquet.read_table(parsed)
         sound = table.filter(compute.invert(table["malformed"])).select(table.column_names[1:9])
         csv.write_csv(sound.rename_columns(dataset.COLUMNS), file)
         files.append(file)
