@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -20,14 +20,18 @@ class Cost:
 
 @contextlib.contextmanager
 def cost(processes: Sequence[psutil.Process]) -> Iterator[Cost]:
-    """Of what is done inside the `with`, by `processes`. They have to live until its end."""
+    """Of what is done inside the `with`, by `processes`. One that ends meanwhile is left out."""
     spent = Cost()
-    cpu, wall = _cpu(processes), time.perf_counter()
+    before, begin = _cpu(processes), time.perf_counter()
     yield spent
-    spent.wall = time.perf_counter() - wall
-    spent.cpu = _cpu(processes) - cpu
+    spent.wall = time.perf_counter() - begin
+    spent.cpu = sum(seconds - before[process] for process, seconds in _cpu(list(before)).items())
 
 
-def _cpu(processes: Sequence[psutil.Process]) -> float:
-    times = [process.cpu_times() for process in processes]
-    return sum(each.user + each.system for each in times)
+def _cpu(processes: Sequence[psutil.Process]) -> Mapping[psutil.Process, float]:
+    found = {}
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found[process] = times.user + times.system
+    return found

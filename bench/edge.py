@@ -8,6 +8,7 @@ import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ import psutil
 from retail.sales.v1 import sales_service_pb2 as sales
 from retail.sales.v1.sales_service_pb2_grpc import SalesServiceStub
 
+from bench.cost import cost
 from bench.results import Result
 from mesh.local import Stack, processes, running
 
 _ROUNDS = 7
 _CALLS = 400
+_CONCERNED = ("envoy", "services.sales", "postgres")
+"""Where a call passes; Consul, the control plane and the other services have their own work meanwhile."""
 
 
 def measure() -> Sequence[Result]:
@@ -49,9 +53,9 @@ async def _measure(stack: Stack) -> Sequence[Result]:
         async def over_grpc() -> None:
             await stub.GetSale(request, metadata=(("authorization", token),))
 
-        watched = [psutil.Process(), *processes.of_stack(stack.run.path)]
-        await _round(over_rest, watched)  # to warm both up
-        await _round(over_grpc, watched)
+        for call in (over_rest, over_grpc):
+            await _round(call, [])  # to warm both up
+        watched = [psutil.Process(), *(each for each in processes.of_stack(stack.run.path) if _is_concerned(each))]
         pairs = [(await _round(over_rest, watched), await _round(over_grpc, watched)) for _ in range(_ROUNDS)]
     return [
         Result.of("edge: CPU a call, REST / gRPC", [r.cpu for r, _ in pairs], [g.cpu for _, g in pairs], "us"),
@@ -59,28 +63,24 @@ async def _measure(stack: Stack) -> Sequence[Result]:
     ]
 
 
+@dataclass(frozen=True)
 class _Round:
-    def __init__(self, cpu: float, p50: float) -> None:
-        self.cpu = cpu
-        """Microseconds a call, of caller, Envoy, service and database together."""
-        self.p50 = p50
-        """Microseconds."""
+    cpu: float
+    """Microseconds a call, of caller, Envoy, service and database together."""
+    p50: float
+    """Microseconds."""
 
 
 async def _round(call: Callable[[], Awaitable[Any]], watched: Sequence[psutil.Process]) -> _Round:
-    before = _cpu_seconds(watched)
     lasted = []
-    for _ in range(_CALLS):
-        begin = time.perf_counter()
-        await call()
-        lasted.append(time.perf_counter() - begin)
-    return _Round((_cpu_seconds(watched) - before) / _CALLS * 1e6, statistics.median(lasted) * 1e6)
+    with cost(watched) as spent:
+        for _ in range(_CALLS):
+            begin = time.perf_counter()
+            await call()
+            lasted.append(time.perf_counter() - begin)
+    return _Round(spent.cpu / _CALLS * 1e6, statistics.median(lasted) * 1e6)
 
 
-def _cpu_seconds(watched: Sequence[psutil.Process]) -> float:
-    total = 0.0
-    for process in watched:
-        if process.is_running():
-            times = process.cpu_times()
-            total += times.user + times.system
-    return total
+def _is_concerned(process: psutil.Process) -> bool:
+    command = " ".join(process.cmdline())
+    return any(name in command for name in _CONCERNED)

@@ -105,6 +105,13 @@ _GOLD = {
 def load(remote: str, files: Sequence[Path], lake: Path) -> None:
     """Files to gold in an empty or filled `lake`; what it holds already is not added again."""
     spark = SparkSession.builder.remote(remote).create()
+    try:
+        _load(spark, files, lake)
+    finally:
+        spark.stop()
+
+
+def _load(spark: SparkSession, files: Sequence[Path], lake: Path) -> None:
     names = [file.name for file in files]
     known: set[str] = set()
     if (lake / "bronze").exists():
@@ -127,7 +134,6 @@ def load(remote: str, files: Sequence[Path], lake: Path) -> None:
     spark.read.format("delta").load(f"{lake}/gold/fact_sale").createOrReplaceTempView("fact")
     for name, (keys, query) in _GOLD.items():
         _merge(spark, f"{lake}/gold/{name}", spark.sql(query), keys, "WHEN MATCHED THEN UPDATE SET *")
-    spark.stop()
 
 
 def _merge(spark: SparkSession, path: str, rows: DataFrame, keys: str, matched: str = "") -> None:
