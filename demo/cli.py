@@ -39,7 +39,8 @@ def demo(
     and those that earlier demos have left in the run folder. Otherwise only the counts of the job are.
     """
     stack = Stack.load(context.obj)
-    if not stack.status():
+    parts = stack.status()
+    if not parts or not all(part.healthy for part in parts):
         stack.up(report=Lines())
     made = stack.run.path / "demo"
     files = _csv_files(data) if data else dataset.write(made / f"rows-{rows}", rows)

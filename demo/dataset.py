@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
+_COLUMNS_II = ("Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "Customer ID", "Country")
 Row = list[str]
 
 _MONTHS = 6
@@ -51,7 +52,7 @@ def _write_month(folder: Path, shop: "_Shop", bad: Iterator[Row | str], month: i
     american = month % 3 == 1  # month first, as the original has it
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n" if month % 2 else "\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(_COLUMNS_II if month == 4 else COLUMNS)
     good = shop.rows(begin, american=american)
     for number in range(count):
         row = next(bad) if number % 997 == 500 else next(good)

@@ -31,7 +31,9 @@ async def main_job(platform: Platform, files: Sequence[Path], at_hand: Sequence[
     await tell.step("login: auth, gRPC", platform.login())
     uploaded = await tell.step("upload: ingest, gRPC client stream", platform.upload(files))
     tell.table("Files", ("file", "bytes", "rows", "encoding"), _file_rows(uploaded))
-    job = await _load(platform, [file.file_id for file in uploaded], console)
+    indexed = (await platform.find_products("any")).table_version
+    job = await tell.step("job: ingest, Spark into Delta", _load(platform, uploaded, console))
+    await platform.login()  # a big load outlives a token
     tell.table("Conservation", ("file", "rows read", "accepted", "duplicate", "quarantined"), _conservation(job))
     tell.table("Quarantined", ("reason", "rows"), _reasons(job.counts))
 
@@ -48,7 +50,8 @@ async def main_job(platform: Platform, files: Sequence[Path], at_hand: Sequence[
         "GET", "/v1/products:top", params={"pageSize": 10}
     ))  # fmt: skip
     sale_checked = await _record_and_read_a_sale(platform, tell)
-    await _search(platform, tell, top.products)
+    newer = indexed + 1 if job.counts.rows_accepted else indexed
+    hits = await _search(platform, tell, top.products, newer)
 
     loaded = await platform.loaded_files()
     raw = [path for path in at_hand if path in files or digest(path) in loaded]
@@ -57,6 +60,7 @@ async def main_job(platform: Platform, files: Sequence[Path], at_hand: Sequence[
         *_differing("revenue over REST", _as_message(over_rest, revenue), revenue),
         *_differing("top products over REST", _as_message(top_over_rest, top), top),
         *_differing("the sale that was recorded", sale_checked, True),
+        *_differing("a search finds the top product", bool(hits) >= bool(top.products), True),
         *_job_differences(job, own),
     ]
     if loaded <= own.files.keys():
@@ -114,20 +118,24 @@ class _Teller:
         self._console.print(table, "")
 
 
-async def _load(platform: Platform, file_ids: Sequence[str], console: Console) -> ingest.Job:
-    last = await platform.create_job(file_ids)
-    what, share, stage = "[bold]job: ingest, Spark into Delta[/]", "{task.percentage:>3.0f} %", "{task.fields[stage]}"
-    columns = (TextColumn(what), BarColumn(), TextColumn(share), TextColumn(stage), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=100, stage="")
+async def _load(platform: Platform, files: Sequence[ingest.File], console: Console) -> ingest.Job:
+    last = await platform.create_job([file.file_id for file in files])
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %  {task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("waiting", total=100)
         async for job in platform.watch_job(last.job_id):
+            if job.stage != last.stage and not console.is_terminal:
+                console.print(f"  {job.progress_percent:>3} %  {_stage(job)}", highlight=False)
             last = job
-            name = ingest.JobStage.Name(job.stage).removeprefix("JOB_STAGE_").removeprefix("UNSPECIFIED").lower()
-            bar.update(task, completed=job.progress_percent, stage=name)
+            bar.update(task, completed=job.progress_percent, description=_stage(job))
     if last.state != ingest.JOB_STATE_SUCCEEDED:
         state = ingest.JobState.Name(last.state).removeprefix("JOB_STATE_")
         raise LocalError(f"job {last.job_id}: {state} {last.error.message}: see meshctl logs ingest")
     return last
+
+
+def _stage(job: ingest.Job) -> str:
+    return ingest.JobStage.Name(job.stage).removeprefix("JOB_STAGE_").lower() if job.stage else "waiting"
 
 
 async def _record_and_read_a_sale(platform: Platform, tell: _Teller) -> bool:
@@ -143,21 +151,25 @@ async def _record_and_read_a_sale(platform: Platform, tell: _Teller) -> bool:
     return _amount(sale.total) == Decimal("15.30")
 
 
-async def _search(platform: Platform, tell: _Teller, best: Sequence[analytics.TopProduct]) -> None:
-    """For the words of the product that sold best; the index follows a load within seconds."""
-    query = best[0].description if best else "lantern"
+async def _search(
+    platform: Platform, tell: _Teller, best: Sequence[analytics.TopProduct], table_version: int
+) -> Sequence[search.ProductHit]:
+    """For the words of the product that sold best, once the index has `table_version`: within seconds of a load."""
+    query = (best[0].description or best[0].stock_code) if best else "lantern"
 
     async def found() -> search.SearchProductsResponse:
         give_up = time.monotonic() + _INDEX_SECONDS
         while True:
             answer = await platform.find_products(query)
-            if answer.hits or time.monotonic() > give_up:
+            ready = answer.table_version >= table_version and (answer.hits or not best)
+            if ready or time.monotonic() > give_up:
                 return answer
             await asyncio.sleep(0.2)
 
     answer = await tell.step(f"search for '{query}': search, gRPC", found())
     rows = [(hit.stock_code, hit.description, _amount(hit.unit_price), f"{hit.score:.1f}") for hit in answer.hits[:5]]
     tell.table("Products found", ("stock code", "description", "price", "score"), rows)
+    return answer.hits
 
 
 def _job_differences(job: ingest.Job, own: Figures) -> list[str]:
