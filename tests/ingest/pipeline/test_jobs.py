@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from mesh.local import running
 from services.ingest.pipeline import (
     LakeUnavailableError,
     LandedFile,
@@ -18,6 +17,7 @@ from services.ingest.pipeline import (
     Stage,
 )
 from services.ingest.pipeline.tables import SCHEMAS
+from tests.cut_proxy import cut_proxy
 from tests.ingest.pipeline.conftest import Lake, nothing
 
 SHOP = [
@@ -164,15 +164,15 @@ def test_no_spark(lake: Lake) -> None:
 
 
 @GIVEN_UP
-def test_a_spark_that_dies_in_the_middle(lake: Lake) -> None:
+def test_a_spark_that_is_cut_off_in_the_middle(lake: Lake) -> None:
     file = lake.land("shop.csv", SHOP)
-    with running(["spark"]) as stack:
-        own = Lake(stack.environment["SPARK_REMOTE"], lake.folder)
+    host, _, port = lake.spark_remote.removeprefix("sc://").partition(":")
+    with cut_proxy(host, int(port)) as proxy:
 
-        def stop(reached: Stage, _percent: int) -> None:
+        def cut(reached: Stage, _percent: int) -> None:
             if reached is Stage.SILVER:
-                stack.down()
+                proxy.cut()
 
         with pytest.raises(LakeUnavailableError):
-            own.load(file, job_id="one", progress=stop)
+            Lake(f"sc://127.0.0.1:{proxy.port}", lake.folder).load(file, job_id="one", progress=cut)
     assert lake.load(file, job_id="one")[file.file_id].accepted == 7
