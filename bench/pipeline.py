@@ -18,6 +18,7 @@ from pyarrow import compute, csv, parquet
 from bench import plain_duckdb, plain_spark
 from bench.cost import Cost, cost
 from bench.results import Result
+from bench.rounds import rounds
 from demo import dataset
 from mesh.local import processes, project_root, running
 from services.ingest.pipeline import LandedFile, Pipeline
@@ -26,7 +27,7 @@ from services.ingest.store.parsing import parse
 from services.ingest.store.spool import Spool
 from services.lakehouse import Lakehouse
 
-_ROUNDS = 4
+_LEAST, _MOST, _SECONDS = 3, 5, 270
 _REAL = project_root(Path(__file__).parent).parent / "shared" / "data" / "online-retail"
 _LIMIT = 2**31
 _TABLES = ("fact_sale", "dim_product", "dim_customer", "dim_country", "dim_date", "monthly_revenue")
@@ -62,7 +63,7 @@ def _measure(remote: str, files: Sequence[Path], folder: Path, watched: Sequence
     first: dict[str, list[Cost]] = {side: [] for side in sides}
     again: dict[str, list[Cost]] = {side: [] for side in sides}
     alone = []
-    for number in range(_ROUNDS + 1):
+    for number in rounds(_LEAST, _MOST, _SECONDS):
         lakes = {side: folder / f"{side}-{number}" for side in sides}
         for costs in (first, again):
             for side, load in sides.items():

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.results import Result
+from bench.rounds import rounds
 from mesh.local import Stack, project_root
 
-_ROUNDS = 3
+_LEAST, _MOST, _SECONDS = 2, 3, 150
 _AIM_SECONDS = 45.0
 
 
 def measure() -> Sequence[Result]:
     first, second = [], []
-    for _ in range(_ROUNDS):
+    for _ in rounds(_LEAST, _MOST, _SECONDS):
         folder = Path(tempfile.mkdtemp(prefix="bench-start-"))
         stack = Stack.load(
             project_root(Path(__file__).parent), run_dir=folder / "run", environ={}, well_known_ports=False
@@ -27,7 +28,7 @@ def measure() -> Sequence[Result]:
         finally:
             stack.down()
             shutil.rmtree(folder)
-    limit = [_AIM_SECONDS] * _ROUNDS
+    limit = [_AIM_SECONDS] * len(second)
     return [
         Result.of("start: new run folder / 45 s", first, limit, "s"),
         Result.of("start: second start / 45 s", second, limit, "s", aim=1.0),
