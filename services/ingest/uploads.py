@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hmac
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -18,7 +19,11 @@ from services.ingest.domain.job import File
 from services.ingest.failures import refused_file
 from services.ingest.store.jobs import JobStore
 from services.ingest.store.landing import Landing
+from services.ingest.store.parsing import Parsed
 from services.ingest.store.spool import Spool
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+"""As the contract has it; a form's file names are checked by nobody else."""
 
 
 class Uploads:
@@ -56,8 +61,8 @@ class Upload:
         if self._spool is not None:
             raise UploadOutOfOrderError(f"a new file begins before the digest of '{self.filename}'")
         self.filename = PurePosixPath(filename.replace("\\", "/")).name
-        if not self.filename:
-            raise UploadOutOfOrderError("a file has no name")
+        if not _NAME.fullmatch(self.filename):
+            raise UploadOutOfOrderError("a file needs a name of 1 to 255 characters, none of them a control character")
         self._spool = Spool(self._folder / f"file-{len(self.landed)}", self._file_bytes)
 
     async def write(self, data: bytes) -> None:
@@ -71,7 +76,7 @@ class Upload:
             raise ChecksumMismatchError(f"{size_bytes} bytes", f"{spool.size} bytes")
         if sha256 and not hmac.compare_digest(sha256, spool.sha256):
             raise ChecksumMismatchError(sha256, spool.sha256)
-        parsed = await asyncio.to_thread(self._landing.land, spool)
+        parsed = await self._land(spool)
         new = File(spool.sha256, self.filename, spool.size, parsed.row_count, parsed.encoding, datetime.now(UTC))
         self.landed.append(await self._jobs.keep_file(new))
         self.close()
@@ -92,6 +97,14 @@ class Upload:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+
+    async def _land(self, spool: Spool) -> Parsed:
+        """A caller who gives up waits for it all the same: its files must not be taken from under it."""
+        landing = asyncio.create_task(asyncio.to_thread(self._landing.land, spool))
+        try:
+            return await asyncio.shield(landing)
+        finally:
+            await asyncio.wait([landing])
 
     def _open(self, what: str) -> Spool:
         if self._spool is None:

@@ -53,16 +53,18 @@ class Worker:
 
     async def run(self) -> None:
         """Works for ever. Cancelled in the middle of a job, it gives the job back."""
-        changed = self._changes.subscribe()
-        while True:
-            try:
-                claimed = await self._jobs.claim(self._name, self._lease)
-                if claimed is not None:
-                    await self._work(*claimed)
-                    continue
-            except StoreUnavailableError as problem:
-                log.warning("jobs can't be worked on", problem=str(problem))
-            await self._changes.wait(changed)
+        with self._changes.heard() as changed:
+            while True:
+                try:
+                    claimed = await self._jobs.claim(self._name, self._lease)
+                    if claimed is not None:
+                        await self._work(*claimed)
+                        continue
+                except StoreUnavailableError as problem:
+                    log.warning("jobs can't be worked on", problem=str(problem))
+                except Exception as defect:  # one job must not end the work on all others
+                    log.error("jobs can't be worked on", exc_info=defect)
+                await self._changes.wait(changed)
 
     async def _work(self, job: Job, attempt: int) -> None:
         log.info("job begins", job_id=str(job.job_id), files=len(job.files), attempt=attempt)
@@ -116,16 +118,13 @@ class Worker:
 
     async def _hold(self, job: Job, stop: threading.Event) -> None:
         """Keeps the lease, and stops the pipeline if it is lost or the job is to be cancelled."""
-        changed = self._changes.subscribe()
-        while not stop.is_set():
-            with contextlib.suppress(StoreUnavailableError):
-                mine = await self._jobs.extend(job.job_id, self._name, self._lease)
-                if not mine or (await self._jobs.get(job.job_id)).cancel_requested:
-                    stop.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._lease.total_seconds() / 3):
-                    await changed.wait()
-            changed.clear()
+        with self._changes.heard() as changed:
+            while not stop.is_set():
+                with contextlib.suppress(StoreUnavailableError):
+                    mine = await self._jobs.extend(job.job_id, self._name, self._lease)
+                    if not mine or (await self._jobs.get(job.job_id)).cancel_requested:
+                        stop.set()
+                await self._changes.wait(changed, self._lease.total_seconds() / 3)
 
     async def _end(self, job: Job, state: State, **found: Any) -> None:
         """As long as the lease lasts: a database that is away for a moment shall not cost a job its work."""

@@ -24,9 +24,10 @@ Runs = Callable[[str, Sequence[LandedFile], Callable[[Stage, int], None], thread
 
 @dataclass
 class ScriptedPipeline:
-    """Stands where Spark does: runs `script`, and says that every row was accepted."""
+    """Stands where Spark does: runs `script`, and says that every row of each file was accepted but some."""
 
     script: Runs = lambda *_: None
+    quarantined: dict[str, int] = field(default_factory=dict)
     jobs: list[str] = field(default_factory=list)
 
     def run(
@@ -38,7 +39,10 @@ class ScriptedPipeline:
     ) -> tuple[dict[str, FileCounts], dict[str, int]]:
         self.jobs.append(job_id)
         self.script(job_id, files, progress, cancelled)
-        return {file.file_id: FileCounts(file.file_id, file.row_count, 0, {}) for file in files}, {}
+        refused = sum(self.quarantined.values())
+        return {
+            file.file_id: FileCounts(file.file_id, file.row_count - refused, 0, self.quarantined) for file in files
+        }, {}
 
 
 @dataclass

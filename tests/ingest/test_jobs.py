@@ -1,9 +1,10 @@
 """Jobs as their callers see them."""
 
 import asyncio
-import json
+import inspect
 import threading
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,13 @@ from retail.ingest.v1 import ingest_service_pb2 as pb
 from retail.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 
 from mesh.error import described
-from services.ingest.pipeline import LakeUnavailableError, PipelineCancelledError, RowsNotConservedError, Stage
+from services.ingest.pipeline import (
+    LakeUnavailableError,
+    Pipeline,
+    PipelineCancelledError,
+    RowsNotConservedError,
+    Stage,
+)
 from tests.calls import all_rows, refused
 from tests.ingest.conftest import ScriptedPipeline, World
 from tests.ingest.uploading import CSV, HEADER, ROW, uploaded
@@ -157,49 +164,78 @@ async def test_a_waiting_job_is_cancelled_at_once_and_an_ended_one_is_not(world:
     assert pipeline.jobs == [running.job_id]
 
 
-async def test_quarantined_rows_come_in_file_and_row_order(world: World, ingest: IngestServiceStub) -> None:
-    job = await created(ingest, CSV, (HEADER + ROW * 2).encode())
-    await watched(ingest, job.job_id)
+QUARANTINED_ROW = pa.schema(
+    [
+        ("file_id", pa.string()),
+        ("row_number", pa.int64()),
+        ("reason", pa.string()),
+        ("fields", pa.map_(pa.string(), pa.string())),
+    ]
+)
+
+
+def quarantine(world: World, file_ids: Iterable[str], numbers: Iterable[int]) -> None:
     rows = [
         {"file_id": file_id, "row_number": number, "reason": "DATE_INVALID", "fields": [("Country", "France")]}
-        for number in (3, 1, 2)
-        for file_id in (*job.file_ids, "f" * 64)
+        for number in numbers
+        for file_id in file_ids
     ]
-    schema = pa.schema(
-        [
-            ("file_id", pa.string()),
-            ("row_number", pa.int64()),
-            ("reason", pa.string()),
-            ("fields", pa.map_(pa.string(), pa.string())),
+    write_deltalake(world.lake / "silver" / "quarantined_row", pa.Table.from_pylist(rows, QUARANTINED_ROW))
+
+
+async def test_quarantined_rows_come_in_file_and_row_order(world: World) -> None:
+    async with world.ingest(ScriptedPipeline(quarantined={"DATE_INVALID": 3})) as ingest:
+        job = await created(ingest, (HEADER + ROW * 3).encode(), (HEADER + ROW * 4).encode())
+        counts = (await watched(ingest, job.job_id))[-1].counts
+        assert (counts.rows_read, counts.rows_accepted, counts.rows_quarantined) == (7, 1, 6)
+        assert [(count.reason, count.rows) for count in counts.quarantined] == [(pb.QUARANTINE_REASON_DATE_INVALID, 6)]
+        empty = pb.ListQuarantinedRowsRequest(job_id=job.job_id)
+        assert (await ingest.ListQuarantinedRows(empty)).rows == []
+        quarantine(world, [*job.file_ids, "f" * 64], [3, 1, 2])
+
+        async def page(token: str) -> pb.ListQuarantinedRowsResponse:
+            request = pb.ListQuarantinedRowsRequest(job_id=job.job_id, page_size=2, page_token=token)
+            return await ingest.ListQuarantinedRows(request)
+
+        found = await all_rows(page, "rows")
+        assert [(row.filename, row.row_number) for row in found] == [
+            (filename, number) for filename in ("0.csv", "1.csv") for number in (1, 2, 3)
         ]
-    )
-    empty = pb.ListQuarantinedRowsRequest(job_id=job.job_id)
-    assert (await ingest.ListQuarantinedRows(empty)).rows == []
-    write_deltalake(world.lake / "silver" / "quarantined_row", pa.Table.from_pylist(rows, schema))
-
-    async def page(token: str) -> pb.ListQuarantinedRowsResponse:
-        request = pb.ListQuarantinedRowsRequest(job_id=job.job_id, page_size=2, page_token=token)
-        return await ingest.ListQuarantinedRows(request)
-
-    found = await all_rows(page, "rows")
-    assert [(row.filename, row.row_number) for row in found] == [
-        (filename, number) for filename in ("0.csv", "1.csv") for number in (1, 2, 3)
-    ]
-    assert dict(found[0].fields) == {"Country": "France"}
-    assert found[0].reason == pb.QUARANTINE_REASON_DATE_INVALID
-    other = await created(ingest, CSV)
-    token = (await page("")).next_page_token
-    request = pb.ListQuarantinedRowsRequest(job_id=other.job_id, page_size=2, page_token=token)
-    assert (await refused(ingest.ListQuarantinedRows(request))).reason == "PAGE_TOKEN_INVALID"
+        assert dict(found[0].fields) == {"Country": "France"}
+        assert found[0].reason == pb.QUARANTINE_REASON_DATE_INVALID
+        other = await created(ingest, CSV)
+        token = (await page("")).next_page_token
+        request = pb.ListQuarantinedRowsRequest(job_id=other.job_id, page_size=2, page_token=token)
+        assert (await refused(ingest.ListQuarantinedRows(request))).reason == "PAGE_TOKEN_INVALID"
 
 
-def test_the_scripted_pipeline_is_no_more_than_the_real_one() -> None:
-    """What stands in for Spark in these tests is called as the real one is."""
-    import inspect
+async def test_quarantined_rows_of_a_job_that_has_not_counted_yet(world: World) -> None:
+    go_on = threading.Event()
+    async with world.ingest(ScriptedPipeline(until(go_on))) as ingest:
+        job = await created(ingest, CSV)
+        quarantine(world, job.file_ids, [1])
+        answer = await ingest.ListQuarantinedRows(pb.ListQuarantinedRowsRequest(job_id=job.job_id))
+        assert [row.row_number for row in answer.rows] == [1]
+        go_on.set()
 
-    from services.ingest.pipeline import Pipeline
 
+@pytest.mark.parametrize("away", ["silver/quarantined_row/*.parquet", "silver/quarantined_row/_delta_log/*", ""])
+async def test_a_quarantine_that_cannot_be_read(world: World, away: str) -> None:
+    async with world.ingest(ScriptedPipeline(quarantined={"DATE_INVALID": 1})) as ingest:
+        job = await created(ingest, CSV)
+        await watched(ingest, job.job_id)
+        quarantine(world, job.file_ids, [1])
+        if away:
+            for path in world.lake.glob(away):
+                path.write_bytes(b"damaged")
+        else:
+            world.lake.rename(world.lake.with_suffix(".away"))
+        why = await refused(ingest.ListQuarantinedRows(pb.ListQuarantinedRowsRequest(job_id=job.job_id)))
+        assert (why.reason, why.retry_after) == ("LAKE_UNAVAILABLE", 1.0)
+
+
+def test_the_scripted_pipeline_is_called_as_the_real_one_is() -> None:
     def names(run: Any) -> list[str]:
         return list(inspect.signature(run).parameters)
 
-    assert names(ScriptedPipeline.run) == names(Pipeline.run), json.dumps(names(Pipeline.run))
+    assert names(ScriptedPipeline.run) == names(Pipeline.run)

@@ -11,6 +11,7 @@ from services.ingest.domain.errors import RowTooLongError
 LINE_LIMIT = 1024 * 1024
 """Characters; no real row comes near it."""
 _LINES_OF_A_RECORD = 100
+csv.field_size_limit(2 * LINE_LIMIT)  # of the whole process; Python's own would refuse a field of 128 KiB
 
 
 class Text(Protocol):
@@ -31,7 +32,8 @@ def records(text: Text) -> Iterator[Record]:
     """The records of a text, blank lines aside. Raises RowTooLongError.
 
     A quote that never closes would swallow all that follows. So where the quotes of a record don't match, only its
-    first line counts as malformed, and the lines behind it are read again.
+    first line counts as malformed, and the lines behind it are read again. The same goes for a record that is still
+    open after 100 lines or LINE_LIMIT characters.
     """
     lines = _Lines(text)
     reader = csv.reader(lines, strict=True)
@@ -59,13 +61,14 @@ class _Lines:
         self._text = text
         self._again: deque[str] = deque()
         self._current: list[str] = []
+        self._length = 0
         self._records = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        if len(self._current) == _LINES_OF_A_RECORD:
+        if len(self._current) == _LINES_OF_A_RECORD or self._length > LINE_LIMIT:
             raise _NeverClosed
         line = self._again.popleft() if self._again else self._text.readline(LINE_LIMIT + 1)
         if not line:
@@ -73,12 +76,14 @@ class _Lines:
         if len(line) > LINE_LIMIT:
             raise RowTooLongError(self._records, LINE_LIMIT)  # the header is record 0, and row 1 comes after it
         self._current.append(line)
+        self._length += len(line)
         return line
 
     def take(self) -> str:
         """The text of the record, which is done."""
         raw = "".join(self._current)
         self._current.clear()
+        self._length = 0
         self._records += bool(raw.strip("\r\n"))
         return raw
 

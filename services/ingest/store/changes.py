@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 
 import mesh
@@ -39,17 +39,16 @@ class JobChanges:
         for event in self._waiting:
             event.set()
 
-    async def wait(self, changed: asyncio.Event) -> None:
+    async def wait(self, changed: asyncio.Event, at_most_seconds: float = _LOOK_AGAIN_SECONDS) -> None:
         """Until any job may have changed."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+            async with asyncio.timeout(at_most_seconds):
                 await changed.wait()
         changed.clear()
 
     async def watch(self, job_id: UUID) -> AsyncIterator[Job]:
         """The job as it is now and at each change, until it has ended. Raises JobNotFoundError."""
-        changed = self.subscribe()
-        try:
+        with self.heard() as changed:
             last: Job | None = None
             while last is None or not last.state.ended:
                 current = await self._jobs.get(job_id)
@@ -58,11 +57,13 @@ class JobChanges:
                     last = current
                 if not current.state.ended:
                     await self.wait(changed)
-        finally:
-            self._waiting.discard(changed)
 
-    def subscribe(self) -> asyncio.Event:
-        """Set at each change from now on; for `wait`."""
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[asyncio.Event]:
+        """An event that is set at each change during the block; for `wait`."""
         changed = asyncio.Event()
         self._waiting.add(changed)
-        return changed
+        try:
+            yield changed
+        finally:
+            self._waiting.discard(changed)

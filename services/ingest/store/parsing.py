@@ -40,6 +40,7 @@ REST = "_rest"
 """Under it `further` has what is beyond the header's columns, and all of a row whose quotes don't match."""
 _CHUNK = 1024 * 1024
 _BATCH_ROWS = 50_000
+_BATCH_CHARACTERS = 32 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
@@ -119,7 +120,7 @@ def _write(found: Iterator[Record], header: Header, target: Path) -> int:
         for record in found:
             row_count += 1
             batch.add(row_count, record)
-            if len(batch) == _BATCH_ROWS:
+            if batch.full:
                 writer.write_table(batch.table())
                 batch = _Batch(header)
         writer.write_table(batch.table())
@@ -135,13 +136,16 @@ class _Batch:
         self._rows: list[tuple[str | None, ...]] = []
         self._further: list[list[tuple[str, str]] | None] = []
         self._raw: list[str | None] = []
+        self._characters = 0
 
-    def __len__(self) -> int:
-        return len(self._numbers)
+    @property
+    def full(self) -> bool:
+        return len(self._numbers) >= _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS
 
     def add(self, number: int, record: Record) -> None:
         fields, header = record.fields, self._header
         self._numbers.append(number)
+        self._characters += len(record.raw)
         if fields is not None and len(fields) == header.width:
             self._rows.append(tuple([fields[place] for place in header.places]))
             self._further.append([(name, fields[place]) for name, place in header.further] or None)

@@ -1,6 +1,7 @@
 """Reads the rows that were quarantined, from the lake. Everything here blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from deltalake import DeltaTable, QueryBuilder
@@ -39,26 +40,42 @@ class Quarantine:
         """At most `limit` rows of these files in their order, behind a place. Raises LakeUnavailableError."""
         begin = behind or Place(1, 0)
         found: list[QuarantinedRow] = []
-        for position, file in enumerate(files[begin.position - 1 :], start=begin.position):
-            if len(found) == limit:
-                break
-            after = begin.row_number if position == begin.position else 0
-            found += self._rows_of(file, position, after, limit - len(found))
+        with _naming_failures():
+            query = self._query()
+            for position, file in enumerate(files[begin.position - 1 :], start=begin.position):
+                if query is None or len(found) == limit:
+                    break
+                if file.counts is None or file.counts.rows_quarantined:
+                    after = begin.row_number if position == begin.position else 0
+                    found += _rows_of(query, file, position, after, limit - len(found))
         return found
 
-    def _rows_of(self, file: JobFile, position: int, after: int, limit: int) -> list[QuarantinedRow]:
-        # A file id is hexadecimal and the rest are integers: nothing in here is a caller's text.
-        statement = f"""
-            SELECT row_number, reason, fields FROM quarantined
-            WHERE file_id = '{file.file_id}' AND row_number > {after:d} ORDER BY row_number LIMIT {limit:d}"""  # noqa: S608
+    def _query(self) -> QueryBuilder | None:
+        """None: nothing has been quarantined yet."""
         try:
             table = DeltaTable(self._lakehouse.table_uri(TABLE), storage_options=dict(self._lakehouse.storage_options))
-            rows = QueryBuilder().register("quarantined", table).execute(statement).read_all()
         except TableNotFoundError:
-            return []  # nothing has been loaded yet
-        except (DeltaError, OSError) as problem:
-            raise LakeUnavailableError(f"{TABLE} can't be read") from problem
-        return [
-            QuarantinedRow(Place(position, number), file.file_id, file.filename, reason, dict(fields or ()))
-            for number, reason, fields in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
-        ]
+            if self._lakehouse.local_path is not None:
+                next(self._lakehouse.local_path.iterdir(), None)  # raises if it is the lake that is not there
+            return None
+        return QueryBuilder().register("quarantined", table)
+
+
+def _rows_of(query: QueryBuilder, file: JobFile, position: int, after: int, limit: int) -> list[QuarantinedRow]:
+    # A file id is hexadecimal and the rest are integers: nothing in here is a caller's text.
+    statement = f"""
+        SELECT row_number, reason, fields FROM quarantined
+        WHERE file_id = '{file.file_id}' AND row_number > {after:d} ORDER BY row_number LIMIT {limit:d}"""  # noqa: S608
+    rows = query.execute(statement).read_all()
+    return [
+        QuarantinedRow(Place(position, number), file.file_id, file.filename, reason, dict(fields or ()))
+        for number, reason, fields in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
+    ]
+
+
+@contextmanager
+def _naming_failures() -> Iterator[None]:
+    try:
+        yield
+    except (DeltaError, OSError, ValueError) as problem:
+        raise LakeUnavailableError(f"{TABLE} can't be read") from problem
