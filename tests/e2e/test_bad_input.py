@@ -68,9 +68,9 @@ def test_unknown_ids(rest: httpx.Client) -> None:
 
 
 def test_a_page_token_of_another_query(loaded: Loaded, rest: httpx.Client) -> None:
-    grouped = {"groupBy": "REVENUE_GROUPING_COUNTRY", "pageSize": 1}
+    grouped = {"groupBy": "REVENUE_GROUPING_COUNTRY", "pageSize": "1"}
     token = rest.get("/v1/revenue", params=grouped).json()["nextPageToken"]
-    other = {"groupBy": "REVENUE_GROUPING_MONTH", "pageSize": 1, "pageToken": token}
+    other = {"groupBy": "REVENUE_GROUPING_MONTH", "pageSize": "1", "pageToken": token}
     assert reason(rest.get("/v1/revenue", params=other)) == (400, "PAGE_TOKEN_INVALID")
 
 

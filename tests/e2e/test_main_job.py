@@ -20,7 +20,7 @@ Bearer = tuple[tuple[str, str], ...]
 
 
 def amount(money: Money) -> Decimal:
-    return money.units + Decimal(money.nanos).scaleb(-9)
+    return Decimal(money.units) + Decimal(money.nanos).scaleb(-9)
 
 
 def test_every_row_is_accounted_for(loaded: Loaded) -> None:
