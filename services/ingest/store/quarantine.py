@@ -1,7 +1,6 @@
 """Reads the rows that were quarantined, from the lake. Everything here blocks."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deltalake import DeltaTable, QueryBuilder
@@ -40,14 +39,13 @@ class Quarantine:
         """At most `limit` rows of these files in their order, behind a place. Raises LakeUnavailableError."""
         begin = behind or Place(1, 0)
         found: list[QuarantinedRow] = []
-        with _naming_failures():
-            query = self._query()
-            for position, file in enumerate(files[begin.position - 1 :], start=begin.position):
-                if query is None or len(found) == limit:
-                    break
-                if file.counts is None or file.counts.rows_quarantined:
-                    after = begin.row_number if position == begin.position else 0
-                    found += _rows_of(query, file, position, after, limit - len(found))
+        query = self._query()
+        for position, file in enumerate(files[begin.position - 1 :], start=begin.position):
+            if query is None or len(found) == limit:
+                break
+            if file.counts is None or file.counts.rows_quarantined:
+                after = begin.row_number if position == begin.position else 0
+                found += _rows_of(query, file, position, after, limit - len(found))
         return found
 
     def _query(self) -> QueryBuilder | None:
@@ -55,9 +53,11 @@ class Quarantine:
         try:
             table = DeltaTable(self._lakehouse.table_uri(TABLE), storage_options=dict(self._lakehouse.storage_options))
         except TableNotFoundError:
-            if self._lakehouse.local_path is not None:
-                next(self._lakehouse.local_path.iterdir(), None)  # raises if it is the lake that is not there
+            if self._lakehouse.local_path is not None and not self._lakehouse.local_path.exists():
+                raise LakeUnavailableError("the lake is away") from None
             return None
+        except (DeltaError, OSError, ValueError) as problem:
+            raise LakeUnavailableError(f"{TABLE} can't be read") from problem
         return QueryBuilder().register("quarantined", table)
 
 
@@ -66,16 +66,11 @@ def _rows_of(query: QueryBuilder, file: JobFile, position: int, after: int, limi
     statement = f"""
         SELECT row_number, reason, fields FROM quarantined
         WHERE file_id = '{file.file_id}' AND row_number > {after:d} ORDER BY row_number LIMIT {limit:d}"""  # noqa: S608
-    rows = query.execute(statement).read_all()
+    try:
+        rows = query.execute(statement).read_all()
+    except Exception as problem:  # DataFusion has no class of its own for files that can't be read
+        raise LakeUnavailableError(f"{TABLE} can't be read") from problem
     return [
         QuarantinedRow(Place(position, number), file.file_id, file.filename, reason, dict(fields or ()))
         for number, reason, fields in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
     ]
-
-
-@contextmanager
-def _naming_failures() -> Iterator[None]:
-    try:
-        yield
-    except (DeltaError, OSError, ValueError) as problem:
-        raise LakeUnavailableError(f"{TABLE} can't be read") from problem
