@@ -1,10 +1,12 @@
 """Files of the dialect, and those that are none (docs/dialect.md, "The file")."""
 
+import contextlib
 import gzip
 import io
 import resource
 import tracemalloc
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,24 @@ def test_a_header_alone_is_a_file_of_no_rows(door: Door) -> None:
     assert door.rows(HEADER) == []
 
 
+def test_windows_1252_and_its_unused_bytes(door: Door) -> None:
+    (row,) = door.rows(HEADER.encode() + b"\n" + ROW.encode() + b" \x80\x81\n")
+    assert row["country"] == "France \u20ac\ufffd"
+
+
+def test_a_file_of_several_batches(door: Door) -> None:
+    rows = door.rows(f"{HEADER}\n" + f"{ROW}\n" * 50_001)
+    assert [row["row_number"] for row in rows] == list(range(1, 50_002))
+    assert {row["country"] for row in rows} == {"France"}
+
+
+def test_a_limit_is_of_bytes_packed_or_unpacked(door: Door) -> None:
+    content = f"{HEADER}\n{ROW}\n".encode()
+    assert door.take(gzip.compress(content), limit=len(content)) == Parsed(1, "utf-8")
+    with pytest.raises(errors.FileTooLargeError):
+        door.take(gzip.compress(content), limit=len(content) - 1)
+
+
 def _workbook() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -125,7 +145,11 @@ def _workbook() -> bytes:
         pytest.param(f'"{HEADER}'.encode(), errors.FileNotCsvError, id="an open quote in the header"),
         pytest.param(f"{HEADER}\n\0".encode(), errors.FileNotCsvError, id="NUL"),
         pytest.param(_workbook(), errors.FileNotCsvError, id="Excel"),
+        pytest.param(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", errors.FileNotCsvError, id="old Excel"),
+        pytest.param(f"{HEADER}\n{ROW}\n".encode("utf-16"), errors.FileNotCsvError, id="UTF-16"),
         pytest.param(gzip.compress(HEADER.encode() * 99)[:-9], errors.GzipDamagedError, id="a cut gzip"),
+        pytest.param(gzip.compress(HEADER.encode())[:-8] + bytes(8), errors.GzipDamagedError, id="a wrong CRC"),
+        pytest.param(gzip.compress(HEADER.encode()) + b"more", errors.GzipDamagedError, id="bytes behind a gzip"),
         pytest.param(b"\x1f\x8bnothing", errors.GzipDamagedError, id="no gzip"),
         pytest.param(gzip.compress(b"x" * (LIMIT + 1)), errors.FileTooLargeError, id="a gzip bomb"),
     ],
@@ -141,17 +165,35 @@ def test_missing_columns_are_named(door: Door) -> None:
     assert caught.value.facts == {"columns": "CustomerID,Country"}
 
 
+@contextlib.contextmanager
+def memory_at_most(limit: int) -> Iterator[None]:
+    """Bytes, of Python's objects and of the process."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < limit
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2 * limit // 1024
+
+
 def test_a_line_of_200_mb_takes_no_memory(door: Door, tmp_path: Path) -> None:
     source = tmp_path / "long.csv"
     with source.open("wb") as file:
         file.write(f"{HEADER}\n".encode())
         for _ in range(200):
             file.write(b"x" * 1_000_000)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    tracemalloc.start()
-    with pytest.raises(errors.RowTooLongError):
+    with pytest.raises(errors.RowTooLongError), memory_at_most(20_000_000):
         door.take_file(source)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 20_000_000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+def test_long_rows_take_memory_for_a_few_at_a_time(door: Door, tmp_path: Path) -> None:
+    source = tmp_path / "long.csv.gz"
+    with gzip.open(source, "wb", compresslevel=1) as file:
+        file.write(f"{HEADER}\n".encode())
+        for _ in range(120):
+            file.write(ROW.replace("HEART", "x" * 1_000_000).encode() + b"\n")
+    with memory_at_most(80_000_000):
+        assert door.take_file(source) == Parsed(120, "utf-8")

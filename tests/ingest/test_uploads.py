@@ -57,6 +57,9 @@ async def test_the_same_content_is_one_file(ingest: IngestServiceStub, world: Wo
         pytest.param([name("a\0.csv")], "INVALID_REQUEST", id="a control character"),
         pytest.param([name("a.csv"), digest(b"")], "FILE_EMPTY", id="no content"),
         pytest.param(whole("a.csv", HEADER.replace(",", ";").encode()), "COLUMNS_MISSING", id="no CSV"),
+        pytest.param(whole("a.csv", CSV + b"\0"), "FILE_NOT_CSV", id="NUL"),
+        pytest.param(whole("a.csv", gzip.compress(CSV)[:-1]), "GZIP_DAMAGED", id="a cut gzip"),
+        pytest.param(whole("a.csv", CSV + b"x" * 1_100_000), "ROW_TOO_LONG", id="a long line"),
     ],
 )
 async def test_an_upload_that_is_refused_leaves_nothing(
@@ -100,6 +103,29 @@ async def test_a_caller_who_gives_up_leaves_nothing(ingest: IngestServiceStub, w
 
     await eventually(gone)
     assert world.landed() == []
+
+
+async def test_a_caller_who_gives_up_while_a_file_is_landed_leaves_no_half_of_it(
+    ingest: IngestServiceStub, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spools = tmp_path / "spools"
+    spools.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spools))
+    call = ingest.UploadFiles()
+    for request in whole("a.csv", (HEADER + ROW * 60_000).encode()):
+        await call.write(request)
+
+    async def parsing() -> bool:
+        return any(spools.rglob("*.parquet"))
+
+    await eventually(parsing, interval=0.01)
+    call.cancel()
+
+    async def gone() -> bool:
+        return not any(spools.iterdir())
+
+    await eventually(gone)
+    assert [Path(path).name for path in world.landed()] == ["original", "rows.parquet"]
 
 
 async def test_a_lake_that_cannot_be_written_to(ingest: IngestServiceStub, world: World) -> None:
@@ -184,6 +210,14 @@ async def test_a_field_that_is_no_file(ingest: IngestServiceStub) -> None:
     request = piece(form(('name="comment"', b"hello")), FORM_TYPE)
     why = await refused(ingest.UploadFiles(stream([request]), metadata=REST))
     assert (why.reason, "comment" in why.message) == ("UPLOAD_OUT_OF_ORDER", True)
+
+
+@pytest.mark.parametrize("filename", ["a\0.csv", "a\x1b.csv", "x" * 256, ""], ids=ascii)
+async def test_a_form_gives_a_file_a_name_that_is_none(ingest: IngestServiceStub, world: World, filename: str) -> None:
+    request = piece(form((f'name="file"; filename="{filename}"', CSV)), FORM_TYPE)
+    why = await refused(ingest.UploadFiles(stream([request]), metadata=REST))
+    assert why.reason == "UPLOAD_OUT_OF_ORDER"
+    assert world.landed() == []
 
 
 async def test_uploads_run_side_by_side(ingest: IngestServiceStub) -> None:

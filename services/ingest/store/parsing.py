@@ -40,7 +40,7 @@ REST = "_rest"
 """Under it `further` has what is beyond the header's columns, and all of a row whose quotes don't match."""
 _CHUNK = 1024 * 1024
 _BATCH_ROWS = 50_000
-_BATCH_CHARACTERS = 32 * 1024 * 1024
+_BATCH_CHARACTERS = 16 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
