@@ -11,11 +11,11 @@ from mesh.local import Stack, project_root
 ROOT = project_root(Path(__file__).parent)
 
 
-def meshctl(platform: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def meshctl(run: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(Path(sys.executable).with_name("meshctl")), *arguments],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "MESH_RUN_DIR": str(platform.run.path)},
+        env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "MESH_RUN_DIR": str(run)},
         capture_output=True,
         text=True,
         check=False,
@@ -24,21 +24,28 @@ def meshctl(platform: Stack, *arguments: str) -> "subprocess.CompletedProcess[st
 
 
 def test_the_main_job_agrees_with_the_raw_files(platform: Stack) -> None:
-    done = meshctl(platform, "demo", "--rows", "5000")
+    done = meshctl(platform.run.path, "demo", "--rows", "5000")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all figures agree" in done.stdout
     assert "DIFFERS" not in done.stdout
     for step in ("login", "upload", "Conservation", "Revenue by month", "Top products", "Sale", "Products found"):
         assert step in done.stdout
     assert f"127.0.0.1:{platform.port('edge')}" in done.stdout
-    again = meshctl(platform, "demo", "--rows", "5000")
+    again = meshctl(platform.run.path, "demo", "--rows", "5000")
     assert again.returncode == 0, again.stdout + again.stderr
+    assert "100 %  done" in again.stdout
 
 
 def test_a_token_and_nothing_else(platform: Stack) -> None:
-    done = meshctl(platform, "token")
+    done = meshctl(platform.run.path, "token")
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.strip().split(".")) == 3
+
+
+def test_no_stack_no_token(tmp_path: Path) -> None:
+    done = meshctl(tmp_path / "run", "token")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"meshctl: nothing runs in {tmp_path / 'run'}: start it with meshctl up\n"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +57,7 @@ def test_a_token_and_nothing_else(platform: Stack) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_line(platform: Stack, arguments: list[str], told: str) -> None:
-    done = meshctl(platform, *arguments)
+    done = meshctl(platform.run.path, *arguments)
     assert done.returncode == 1
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
