@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mesh import settings
 from services.database import DatabaseSettings
+from services.lakehouse import lakehouse_uri
 
 _GIB = 1024**3
 
@@ -27,9 +28,7 @@ class Settings:
         """Raises SettingsError."""
         return cls(
             database=DatabaseSettings.from_environment(environment),
-            lakehouse_uri=settings.text(
-                environment, "LAKEHOUSE_URI", None, r"\S+", "where the lake is, for example file:///srv/lake"
-            ),
+            lakehouse_uri=lakehouse_uri(environment),
             spark_remote=settings.text(
                 environment,
                 "SPARK_REMOTE",

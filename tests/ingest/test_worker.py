@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import pytest
 from retail.ingest.v1 import ingest_service_pb2 as pb
 
 from mesh.error import described
 from services.database import DatabaseSettings, connected
-from services.ingest.pipeline import PipelineCancelledError
+from services.ingest.pipeline import PipelineCancelledError, Stage
 from services.ingest.store.jobs import JobStore
 from services.ingest.store.tables import MIGRATIONS, SCHEMA
 from tests.eventually import eventually
@@ -154,3 +155,30 @@ async def test_two_claims_at_a_time_get_different_jobs(world: World) -> None:
             claims = await asyncio.gather(*(jobs.claim(str(n), timedelta(minutes=1)) for n in range(6)))
     claimed = [claim[0].job_id for claim in claims if claim is not None]
     assert len(claimed) == len(set(claimed))
+
+
+async def test_a_defect_ends_its_job_and_no_other(world: World) -> None:
+    def script(_: str, files: Any, progress: Any, cancelled: threading.Event) -> None:
+        progress(Stage.GOLD, 101)  # which the database refuses
+        assert not cancelled.wait(0.2)
+
+    pipeline = ScriptedPipeline(script)
+    async with world.ingest(pipeline) as ingest:
+        job = (await watched(ingest, (await created(ingest, CSV)).job_id))[-1]
+        assert (job.state, described(job.error).reason) == (pb.JOB_STATE_FAILED, "INTERNAL")
+        pipeline.script = lambda *_: None
+        assert (await watched(ingest, (await created(ingest, CSV)).job_id))[-1].state == pb.JOB_STATE_SUCCEEDED
+
+
+async def test_a_worker_outlives_a_defect_of_its_own(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async with world.ingest() as ingest:
+        connection = await asyncpg.connect(world.database_url)
+        await connection.execute("ALTER TABLE ingest.job RENAME COLUMN attempts TO gone; NOTIFY ingest_job_changed")
+
+        async def said() -> bool:
+            return "jobs can't be worked on" in caplog.text
+
+        await eventually(said)
+        await connection.execute("ALTER TABLE ingest.job RENAME COLUMN gone TO attempts")
+        await connection.close()
+        assert (await watched(ingest, (await created(ingest, CSV)).job_id))[-1].state == pb.JOB_STATE_SUCCEEDED
