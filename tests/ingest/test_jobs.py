@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import threading
+import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +23,7 @@ from services.ingest.pipeline import (
     Stage,
 )
 from tests.calls import all_rows, refused
+from tests.eventually import eventually
 from tests.ingest.conftest import ScriptedPipeline, World
 from tests.ingest.uploading import CSV, HEADER, ROW, uploaded
 
@@ -72,11 +74,20 @@ async def test_a_job_is_watched_to_its_end(world: World) -> None:
 async def test_another_process_hears_of_it(world: World) -> None:
     go_on = threading.Event()
     pipeline = ScriptedPipeline(until(go_on))
-    async with world.ingest(pipeline) as one, world.ingest(ScriptedPipeline()) as other:
+    async with world.ingest(pipeline) as one, world.ingest(pipeline) as other:
         job = await created(one, CSV)
-        watching = asyncio.create_task(watched(other, job.job_id))
+        watching = [asyncio.create_task(watched(process, job.job_id)) for process in (one, other)]
+
+        async def running() -> bool:
+            answer = await one.GetJob(pb.GetJobRequest(job_id=job.job_id))
+            return answer.job.state == pb.JOB_STATE_RUNNING
+
+        await eventually(running)
+        begin = time.monotonic()
         go_on.set()
-        assert (await watching)[-1].state == pb.JOB_STATE_SUCCEEDED
+        for seen in await asyncio.gather(*watching):
+            assert seen[-1].state == pb.JOB_STATE_SUCCEEDED
+        assert time.monotonic() - begin < 4  # who is told nothing looks again after 5 s
 
 
 async def test_one_request_is_one_job_however_often_it_is_sent(ingest: IngestServiceStub) -> None:
