@@ -7,6 +7,7 @@ regular expression, and everything else is SQL. Use it on files that the platfor
 import gzip
 import hashlib
 import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import pyarrow as pa
 COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
 _OTHER_NAMES = {"invoice": "invoiceno", "price": "unitprice", "customer id": "customerid"}
 _LINES_OF_A_RECORD = 100
+_CHARACTERS_OF_A_RECORD = 1024 * 1024
+"""No line is added to what is longer."""
 _FIELD = r'(?:"(?:[^"]|"")*"|[^",\r\n][^,\r\n]*|)'
 _RECORD = re.compile(rf"{_FIELD}(?:,{_FIELD})*(?=[\r\n]|\Z)")
 _EACH_FIELD = re.compile(rf"(?:\A|,)({_FIELD})")
@@ -26,8 +29,10 @@ _EACH_FIELD = re.compile(rf"(?:\A|,)({_FIELD})")
 _RULES = r"""
 CREATE TABLE texts AS
 SELECT file, row_number, malformed,
-    upper(cut(InvoiceNo)) AS invoice, upper(cut(StockCode)) AS stock,
-    left(regexp_replace(cut(Description), '[\s\v]+', ' ', 'g'), 256) AS description,
+    -- Matched before they are made upper case: there are letters, such as the dotless i, that become one of A to Z.
+    CASE WHEN regexp_full_match(cut(InvoiceNo), '[CAca]?[0-9]{6}') THEN upper(cut(InvoiceNo)) END AS invoice,
+    CASE WHEN regexp_full_match(cut(StockCode), '[A-Za-z0-9 ._-]{1,32}') THEN upper(cut(StockCode)) END AS stock,
+    left(regexp_replace(cut(Description), '\s+', ' ', 'g'), 256) AS description,
     cut(Quantity) AS quantity_text, cut(InvoiceDate) AS time_text, cut(UnitPrice) AS price_text,
     cut(CustomerID) AS customer_text, cut(Country) AS country
 FROM records;
@@ -50,8 +55,8 @@ FROM texts;
 CREATE TABLE judged AS
 SELECT *, CASE
     WHEN malformed THEN 'ROW_MALFORMED'
-    WHEN invoice IS NULL OR NOT regexp_full_match(invoice, '[CA]?[0-9]{6}') THEN 'INVOICE_INVALID'
-    WHEN stock IS NULL OR NOT regexp_full_match(stock, '[A-Z0-9 ._-]{1,32}') THEN 'STOCK_CODE_INVALID'
+    WHEN invoice IS NULL THEN 'INVOICE_INVALID'
+    WHEN stock IS NULL THEN 'STOCK_CODE_INVALID'
     WHEN quantity IS NULL OR quantity = 0 OR (invoice[1] = 'C' AND quantity > 0) THEN 'QUANTITY_INVALID'
     WHEN moment IS NULL OR year(moment) NOT BETWEEN 1990 AND 2100 THEN 'DATE_INVALID'
     WHEN price IS NULL OR abs(price) >= 1000000000 OR (price < 0 AND invoice[1] <> 'A') THEN 'PRICE_INVALID'
@@ -107,7 +112,7 @@ def recompute(files: Sequence[Path]) -> Figures:
 
 def judge(database: duckdb.DuckDBPyConnection, contents: Mapping[str, Path]) -> None:
     """Makes the tables `judged`, a row for each record, and `facts`, of files by name."""
-    database.execute(r"CREATE MACRO cut(t) AS nullif(regexp_replace(t, '^[\s\v]+|[\s\v]+$', '', 'g'), '')")
+    database.execute(r"CREATE MACRO cut(t) AS nullif(regexp_replace(t, '^\s+|\s+$', '', 'g'), '')")
     database.register("records", pa.concat_tables([_table(name, path) for name, path in contents.items()]))
     database.execute(_RULES)
 
@@ -160,7 +165,7 @@ def records(text: str) -> Iterator[list[str] | None]:
         if '"' not in line:
             yield line.rstrip("\r\n").split(",")
             continue
-        record = _RECORD.match("".join(lines[place - 1 : place - 1 + _LINES_OF_A_RECORD]))
+        record = _RECORD.match(_window(lines[place - 1 : place - 1 + _LINES_OF_A_RECORD]))
         if record is None:
             yield None
             continue
@@ -169,6 +174,12 @@ def records(text: str) -> Iterator[list[str] | None]:
             beyond -= len(lines[place])
             place += 1
         yield [_value(field) for field in _EACH_FIELD.findall(record.group())]
+
+
+def _window(lines: Sequence[str]) -> str:
+    """As far as a record that begins here may go."""
+    sizes = itertools.accumulate(map(len, lines), initial=0)
+    return "".join(line for line, before in zip(lines, sizes, strict=False) if before <= _CHARACTERS_OF_A_RECORD)
 
 
 def _value(field: str) -> str:
