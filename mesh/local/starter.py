@@ -13,7 +13,7 @@ from mesh.local.supervisor import Supervisor
 
 _PATIENCE_SECONDS = 60
 _CRASHES_TO_GIVE_UP = 3
-_SETTLED_SECONDS = 1
+_SETTLED_SECONDS = 2
 """A service that nobody checks counts as up when it has lived this long."""
 
 
