@@ -51,7 +51,13 @@ class JobChanges:
         with self.heard() as changed:
             last: Job | None = None
             while last is None or not last.state.ended:
-                current = await self._jobs.get(job_id)
+                try:
+                    current = await self._jobs.get(job_id)
+                except StoreUnavailableError:
+                    if last is None:
+                        raise
+                    await self.wait(changed)  # a database that is away for a moment ends no watch
+                    continue
                 if current != last:
                     yield current
                     last = current
