@@ -26,7 +26,7 @@ def meshctl(run: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_the_main_job_agrees_with_the_raw_files(platform: Stack) -> None:
     done = meshctl(platform.run.path, "demo", "--rows", "5000")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all figures agree" in done.stdout
+    assert "agree with the raw files and over both protocols" in done.stdout
     assert "DIFFERS" not in done.stdout
     for step in ("login", "upload", "Conservation", "Revenue by month", "Top products", "Sale", "Products found"):
         assert step in done.stdout
