@@ -6,15 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from pyspark.errors import PySparkException
-from pyspark.errors.exceptions.connect import SparkConnectGrpcException
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException, SparkException, UnknownException
 from pyspark.sql import DataFrame
 from pyspark.sql.connect import functions as F  # noqa: N812
 from pyspark.sql.connect.session import SparkSession
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from services.ingest.pipeline.tables import SCHEMAS
+from services.lakehouse import NO_VERSION
 
 _NO_FEATURES = "'delta.enableDeletionVectors' = 'false'"  # any Delta reader shall be able to read the lake
+
+
+_APPLICATION = "spark.databricks.delta.write.txnAppId"
+_VERSION = "spark.databricks.delta.write.txnVersion"
 
 
 class LakeUnavailableError(Exception):
@@ -26,19 +31,28 @@ def naming_failures() -> Iterator[None]:
     """Raises LakeUnavailableError for what is no defect of a query."""
     try:
         yield
-    except (grpc.RpcError, SparkConnectGrpcException, OSError) as failure:
+    except (grpc.RpcError, OSError) as failure:
         raise LakeUnavailableError(type(failure).__name__) from failure
+    except SparkConnectGrpcException as failure:
+        if type(failure) not in _OF_THE_MACHINE:
+            raise
+        raise LakeUnavailableError(failure.getCondition() or type(failure).__name__) from failure
+
+
+_OF_THE_MACHINE = (SparkConnectGrpcException, SparkException, UnknownException)
+"""How I/O errors, a Spark that stops and a session that went with it arrive. A defect of a query has another type."""
 
 
 def _is_conflict(failure: BaseException) -> bool:
-    """Another job has written to the same table meanwhile; every step can be repeated."""
-    return isinstance(failure, PySparkException) and "DELTA_CONCURRENT" in str(failure).upper().replace(" ", "_")
+    """Another job has written to, or made, the same table meanwhile; every step can be repeated."""
+    return isinstance(failure, PySparkException) and any(sign in str(failure) for sign in _CONFLICTS)
 
 
-again_after_conflict = retry(
+_CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
+_again_after_conflict = retry(
     retry=retry_if_exception(_is_conflict),
     stop=stop_after_attempt(8),
-    wait=wait_random_exponential(0.2, max=5),
+    wait=wait_random_exponential(0.2, max=2),
     reraise=True,
 )
 
@@ -53,14 +67,17 @@ class Lake:
         with ThreadPoolExecutor(4) as side_by_side:
             list(side_by_side.map(self._create_table, SCHEMAS))
 
+    @_again_after_conflict
     def _create_table(self, table: str) -> None:
         self._session.sql(
             f"CREATE TABLE IF NOT EXISTS {self._name(table)} ({SCHEMAS[table]}) USING delta "
             f"TBLPROPERTIES ({_NO_FEATURES})"
         )
 
-    def table(self, table: str) -> DataFrame:
-        return self._session.read.format("delta").load(f"{self._uri}/{table}")
+    def table(self, table: str, version: int | None = None) -> DataFrame:
+        """As it is when it is read, or as it was."""
+        reader = self._session.read.format("delta")
+        return (reader if version is None else reader.option("versionAsOf", version)).load(f"{self._uri}/{table}")
 
     def landed(self, file_ids: Sequence[str], schema: str) -> DataFrame:
         """The rows of landed files, each with its `file_id`."""
@@ -68,21 +85,40 @@ class Lake:
         rows = self._session.read.schema(schema).parquet(*paths)
         return rows.withColumn("file_id", F.regexp_extract("_metadata.file_path", "landing/([0-9a-f]{64})/", 1))
 
-    def version(self, table: str) -> int:
-        row = self._session.sql(f"DESCRIBE HISTORY {self._name(table)} LIMIT 1").first()
-        return -1 if row is None else int(row.version)
+    def versions(self, tables: Sequence[str]) -> dict[str, int]:
+        with ThreadPoolExecutor(4) as side_by_side:
+            return dict(zip(tables, side_by_side.map(self._version, tables), strict=True))
 
-    @again_after_conflict
+    def _version(self, table: str) -> int:
+        row = self._session.sql(f"DESCRIBE HISTORY {self._name(table)} LIMIT 1").first()
+        return NO_VERSION if row is None else int(row.version)
+
+    @contextlib.contextmanager
+    def made_from(self, source: str, version: int) -> Iterator[None]:
+        """Each MERGE in here is left out where the table was made from that version of `source` already, or a later.
+
+        Delta keeps the number in the table's log, in the commit that it belongs to. So of two jobs that both refresh a
+        table the one that knows less never has the last word.
+        """
+        self._session.conf.set(_APPLICATION, source)
+        self._session.conf.set(_VERSION, str(version))
+        try:
+            yield
+        finally:
+            self._session.conf.unset(_APPLICATION)
+            self._session.conf.unset(_VERSION)
+
+    @_again_after_conflict
     def insert_new(self, table: str, rows: DataFrame, keys: Sequence[str], condition: str = "TRUE") -> None:
         """Inserts the rows whose key the table has not among its rows that meet `condition`."""
-        self._merge(table, rows, f"{condition} AND {_equal(keys)}", "WHEN NOT MATCHED THEN INSERT *")
+        self._merge(table, rows, f"{condition} AND {_same_key(keys)}", "WHEN NOT MATCHED THEN INSERT *")
 
-    @again_after_conflict
+    @_again_after_conflict
     def upsert(self, table: str, rows: DataFrame, keys: Sequence[str]) -> None:
         """Inserts the rows whose key is new, and updates those that differ."""
-        same = _equal([name for name in rows.columns if name not in keys])
+        same = " AND ".join(f"t.{name} <=> s.{name}" for name in rows.columns if name not in keys)
         clauses = f"WHEN MATCHED AND NOT ({same}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
-        self._merge(table, rows, _equal(keys), clauses)
+        self._merge(table, rows, _same_key(keys), clauses)
 
     def _merge(self, table: str, rows: DataFrame, condition: str, clauses: str) -> None:
         view = f"rows_of_{table.replace('/', '_')}"
@@ -93,5 +129,5 @@ class Lake:
         return f"delta.`{self._uri}/{table}`"
 
 
-def _equal(names: Sequence[str]) -> str:
-    return " AND ".join(f"t.{name} <=> s.{name}" for name in names)
+def _same_key(keys: Sequence[str]) -> str:
+    return " AND ".join(f"t.{name} = s.{name}" for name in keys)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql.connect import functions as F  # noqa: N812
@@ -104,19 +105,15 @@ class _Job:
         rows = cleaned(self._rows()).persist()
         try:
             found = self._classify(rows)
-            span = found.span
-            if span is not None:
-                self._begin(Stage.SILVER, 45)
-                self._silver(rows, span, any(found.quarantined.values()))
-            elif any(found.quarantined.values()):
-                self._lake.insert_new(QUARANTINED_ROW, quarantined(rows, self._job_id), ["file_id", "row_number"])
+            self._begin(Stage.SILVER, 45)
+            self._silver(rows, found)
         finally:
             rows.unpersist()
         self._begin(Stage.GOLD, 65)
-        if span is not None:
-            self._gold(span)
+        if found.span is not None:
+            self._gold(found.span)
         counts = self._counts(found)
-        versions = {table: self._lake.version(table) for table in GOLD}
+        versions = self._lake.versions(GOLD)
         self._begin(Stage.DONE, 100)
         return counts, versions
 
@@ -137,7 +134,7 @@ class _Job:
         new = landed.withColumns(
             {"filename": names[F.col("file_id")], "job_id": F.lit(self._job_id), "load_time": F.current_timestamp()}
         )
-        self._lake.insert_new(RETAIL_ROW, new, ["file_id", "row_number"], f"t.file_id IN ({_listed(missing)})")
+        self._lake.insert_new(RETAIL_ROW, new, ["file_id", "row_number"], _of_files(missing))
 
     def _rows(self) -> DataFrame:
         """The bronze rows of this job's files, with the place of their file in the job."""
@@ -165,20 +162,16 @@ class _Job:
                 raise RowsNotConservedError(file.filename, file.row_count, told)
         return found
 
-    def _silver(self, rows: DataFrame, span: tuple[date, date], refused: bool) -> None:
-        with ThreadPoolExecutor(2) as side_by_side:
-            steps = [
-                side_by_side.submit(
-                    self._lake.insert_new, SALE_ROW, sales(rows, self._job_id), ["row_id"], _within(span)
-                )
-            ]
-            if refused:
-                keys = ["file_id", "row_number"]
-                steps.append(
-                    side_by_side.submit(self._lake.insert_new, QUARANTINED_ROW, quarantined(rows, self._job_id), keys)
-                )
-            for step in steps:
-                step.result()
+    def _silver(self, rows: DataFrame, found: "_Found") -> None:
+        steps = []
+        if found.span is not None:
+            new = sales(rows, self._job_id)
+            steps.append(partial(self._lake.insert_new, SALE_ROW, new, ["row_id"], _within(found.span)))
+        if any(found.quarantined.values()):
+            refused = quarantined(rows, self._job_id)
+            keys = ["file_id", "row_number"]
+            steps.append(partial(self._lake.insert_new, QUARANTINED_ROW, refused, keys, _of_files(self._files)))
+        _side_by_side(steps)
 
     def _gold(self, span: tuple[date, date]) -> None:
         """All that silver has of these days: what a job left between silver and gold, the next completes."""
@@ -186,22 +179,22 @@ class _Job:
         lacking = silver.where(F.col("date").between(*span)).drop("description")
         self._lake.insert_new(FACT_SALE, lacking, ["row_id"], _within(span))
         self._begin(Stage.GOLD, 75)
-        facts = self._lake.table(FACT_SALE)
-        months = self._lake.table(MONTHLY_REVENUE)
-        # It is written last and counts its rows: once it counts all facts, everything is made from them.
-        if facts.count() == (months.agg(F.sum("row_count")).first() or [0])[0]:
-            return
+        version = self._lake.versions([FACT_SALE])[FACT_SALE]
+        facts = self._lake.table(FACT_SALE, version)
+        invoices = gold.invoices(facts).persist()
         steps = {
-            DIM_PRODUCT: (gold.products(silver), ["stock_code"]),
-            DIM_CUSTOMER: (gold.customers(facts), ["customer_id"]),
-            DIM_COUNTRY: (gold.countries(facts), ["country"]),
-            DIM_DATE: (gold.dates(facts), ["date"]),
+            DIM_PRODUCT: (gold.products(facts, silver), ["stock_code"]),
+            DIM_CUSTOMER: (gold.customers(invoices), ["customer_id"]),
+            DIM_COUNTRY: (gold.countries(invoices), ["country"]),
+            DIM_DATE: (gold.dates(invoices), ["date"]),
+            MONTHLY_REVENUE: (gold.monthly_revenue(invoices), ["month", "country"]),
         }
-        with ThreadPoolExecutor(len(steps)) as side_by_side:
-            for step in [side_by_side.submit(self._lake.upsert, name, *what) for name, what in steps.items()]:
-                step.result()
+        try:
+            with self._lake.made_from(FACT_SALE, version):
+                _side_by_side([partial(self._lake.upsert, name, *what) for name, what in steps.items()])
+        finally:
+            invoices.unpersist()
         self._begin(Stage.GOLD, 95)
-        self._lake.upsert(MONTHLY_REVENUE, gold.monthly_revenue(facts), ["month", "country"])
 
     def _counts(self, found: "_Found") -> dict[str, FileCounts]:
         """From what silver holds, so that a job that was begun several times counts what each time has done."""
@@ -231,13 +224,21 @@ class _Found:
         return (min(self.dates), max(self.dates)) if self.dates else None
 
 
+def _side_by_side(steps: Sequence[Callable[[], None]]) -> None:
+    """Runs all to their end; raises what the first of them raised that did."""
+    with ThreadPoolExecutor(len(steps) or 1) as threads:
+        for running in [threads.submit(step) for step in steps]:
+            running.result()
+
+
 def _within(span: tuple[date, date]) -> str:
     """Rows that are equal are of the same day. Saying so lets Delta skip the files of all other days."""
     return f"t.date BETWEEN DATE '{span[0]}' AND DATE '{span[1]}'"
 
 
-def _listed(files: Sequence[LandedFile]) -> str:
-    return ", ".join(f"'{file.file_id}'" for file in files)  # hexadecimal
+def _of_files(files: Sequence[LandedFile]) -> str:
+    ids = ", ".join(f"'{file.file_id}'" for file in files)  # hexadecimal
+    return f"t.file_id IN ({ids})"
 
 
 @contextlib.contextmanager
@@ -251,11 +252,14 @@ def _session(remote: str, cancelled: threading.Event) -> Iterator[SparkSession]:
     def watch() -> None:
         while not over.wait(_LOOK_SECONDS):
             if cancelled.is_set():
-                session.interruptAll()
+                with contextlib.suppress(Exception):  # it may be gone
+                    session.interruptAll()
 
     watching = threading.Thread(target=watch, name="cancel-spark", daemon=True)
     watching.start()
     try:
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+        session.conf.set("spark.sql.mapKeyDedupPolicy", "LAST_WIN")  # a file may name a further column `_rest`
         yield session
     finally:
         over.set()
