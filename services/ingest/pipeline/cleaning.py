@@ -28,7 +28,7 @@ _STOCK_CODE = r"^[A-Za-z0-9 ._-]{1,32}\z"
 _QUANTITY = r"^([+-]?[0-9]{1,10})(?:\.0*)?\z"
 _TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}(?::[0-9]{2})?|T[0-9]{2}:[0-9]{2}:[0-9]{2})\z"
 _ORIGINAL_TIME = r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4} [0-9]{1,2}:[0-9]{2}\z"
-# Without what follows the fourth decimal: a cast takes a minute for a million zeros.
+# Without what follows the fourth decimal: a cast takes 10 s for a million zeros.
 _PRICE = r"^([+-]?0*[0-9]{1,9}(?:\z|\.[0-9]{0,4}))0*\z"
 _CUSTOMER = r"^([0-9]{1,10})(?:\.0*)?\z"
 
@@ -122,7 +122,7 @@ def quarantined(rows: DataFrame, job_id: str) -> DataFrame:
 
 
 def _trimmed(name: str) -> Column:
-    return F.trim(name, F.lit(_BLANKS))  # a regular expression for it takes hours for a million blanks
+    return F.trim(name, F.lit(_BLANKS))  # a regular expression takes an hour for a million blanks
 
 
 def _reason() -> Column:

@@ -16,10 +16,16 @@ from services.ingest.pipeline.tables import SCHEMAS
 from services.lakehouse import NO_VERSION
 
 _NO_FEATURES = "'delta.enableDeletionVectors' = 'false'"  # any Delta reader shall be able to read the lake
-
-
 _APPLICATION = "spark.databricks.delta.write.txnAppId"
 _VERSION = "spark.databricks.delta.write.txnVersion"
+_OF_THE_MACHINE = (SparkConnectGrpcException, SparkException, UnknownException)
+"""How I/O errors, a Spark that stops and a session that went with it arrive. A defect of a query has another type."""
+_CONFLICTS = (
+    "DELTA_CONCURRENT",
+    "DELTA_METADATA_CHANGED",
+    "DELTA_PROTOCOL_CHANGED",
+    "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",  # the other's table has a folder, but no first commit yet
+)
 
 
 class LakeUnavailableError(Exception):
@@ -39,16 +45,11 @@ def naming_failures() -> Iterator[None]:
         raise LakeUnavailableError(failure.getCondition() or type(failure).__name__) from failure
 
 
-_OF_THE_MACHINE = (SparkConnectGrpcException, SparkException, UnknownException)
-"""How I/O errors, a Spark that stops and a session that went with it arrive. A defect of a query has another type."""
-
-
 def _is_conflict(failure: BaseException) -> bool:
     """Another job has written to, or made, the same table meanwhile; every step can be repeated."""
-    return isinstance(failure, PySparkException) and any(sign in str(failure) for sign in _CONFLICTS)
+    return isinstance(failure, PySparkException) and (failure.getCondition() or "").startswith(_CONFLICTS)
 
 
-_CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
 _again_after_conflict = retry(
     retry=retry_if_exception(_is_conflict),
     stop=stop_after_attempt(8),
