@@ -3,12 +3,14 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from services.ingest.pipeline import (
+    FileCounts,
     LakeUnavailableError,
     LandedFile,
     Pipeline,
@@ -53,8 +55,33 @@ def figures(lake: Lake) -> dict[str, Any]:
     }
 
 
-def test_gold_is_what_the_rows_say(lake: Lake) -> None:
-    lake.load(lake.land("shop.csv", SHOP))
+@dataclass(frozen=True)
+class Loaded:
+    """A lake that one job has filled."""
+
+    lake: Lake
+    files: list[LandedFile]
+    counts: list[FileCounts]
+
+
+@pytest.fixture(scope="module")
+def shop(spark_remote: str, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    lake = Lake(spark_remote, tmp_path_factory.mktemp("shop"))
+    file = lake.land("shop.csv", SHOP)
+    return Loaded(lake, [file], [lake.load(file)[file.file_id]])
+
+
+@pytest.fixture(scope="module")
+def both(spark_remote: str, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """With a duplicate in a file, one in two files, and a file without rows."""
+    lake = Lake(spark_remote, tmp_path_factory.mktemp("both"))
+    files = [lake.land("shop.csv", [*SHOP, SHOP[0]]), lake.land("more.csv", MORE), lake.land("none.csv", [])]
+    counts = lake.load(*files)
+    return Loaded(lake, files, [counts[file.file_id] for file in files])
+
+
+def test_gold_is_what_the_rows_say(shop: Loaded) -> None:
+    lake = shop.lake
     products = {row["stock_code"]: row for row in lake.rows("gold/dim_product")}
     heart = products["85123A"]
     assert (heart["description"], heart["units_sold"], heart["unit_price"]) == ("HEART", 10, Decimal("2.1000"))
@@ -82,25 +109,21 @@ def test_gold_is_what_the_rows_say(lake: Lake) -> None:
     assert countries == {"United Kingdom": 1, "France": 1}
 
 
-def test_the_same_file_again_changes_nothing(lake: Lake) -> None:
-    file = lake.land("shop.csv", SHOP)
-    first = lake.load(file)[file.file_id]
+def test_the_same_file_again_changes_nothing(shop: Loaded) -> None:
+    lake, (file,), (first,) = shop.lake, shop.files, shop.counts
     before = contents(lake)
-    gold = {table: lake.version(table) for table in SCHEMAS if table.startswith("gold/dim")}
+    versions = {table: lake.version(table) for table in SCHEMAS}
     second = lake.load(file)[file.file_id]
     assert contents(lake) == before
-    assert {table: lake.version(table) for table in gold} == gold
+    assert {table: lake.version(table) for table in SCHEMAS} == versions
     assert (first.accepted, first.duplicate, first.quarantined) == (7, 0, {"QUANTITY_INVALID": 1})
     assert (second.accepted, second.duplicate, second.quarantined) == (0, 7, {"QUANTITY_INVALID": 1})
 
 
-def test_duplicates_in_a_file_and_across_files(lake: Lake) -> None:
-    files = [lake.land("shop.csv", [*SHOP, SHOP[0]]), lake.land("more.csv", MORE), lake.land("none.csv", [])]
-    counts = lake.load(*files)
-    told = [(counts[file.file_id].accepted, counts[file.file_id].duplicate) for file in files]
-    assert told == [(7, 1), (20, 1), (0, 0)]
-    (lantern,) = [row for row in lake.rows("silver/sale_row") if row["stock_code"] == "71053"]
-    assert (lantern["file_id"], lantern["row_number"]) == (files[0].file_id, 2)
+def test_duplicates_in_a_file_and_across_files(both: Loaded) -> None:
+    assert [(told.accepted, told.duplicate) for told in both.counts] == [(7, 1), (20, 1), (0, 0)]
+    (lantern,) = [row for row in both.lake.rows("silver/sale_row") if row["stock_code"] == "71053"]
+    assert (lantern["file_id"], lantern["row_number"]) == (both.files[0].file_id, 2)
 
 
 @pytest.mark.parametrize("stage", [Stage.SILVER, Stage.GOLD])
@@ -137,12 +160,12 @@ def test_what_a_cancelled_job_left_between_silver_and_gold_is_completed_by_the_n
     assert len(lake.rows("gold/dim_product")) == 3
 
 
-def test_two_jobs_at_a_time(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_two_jobs_at_a_time(lake: Lake, both: Loaded) -> None:
     """In a lake that is empty before: they also race to make its tables."""
     shop, more = lake.land("shop.csv", SHOP), lake.land("more.csv", MORE)
-    with ThreadPoolExecutor(2) as both:
-        one = both.submit(lake.load, shop, more, job_id="one")
-        two = both.submit(lake.load, more, shop, job_id="two")
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(lake.load, shop, more, job_id="one")
+        two = threads.submit(lake.load, more, shop, job_id="two")
         counts = [one.result(), two.result()]
     for file, rows, known in ((shop, 8, 7), (more, 21, 21)):
         told = [each[file.file_id] for each in counts]
@@ -150,9 +173,7 @@ def test_two_jobs_at_a_time(lake: Lake, tmp_path_factory: pytest.TempPathFactory
         assert sum(each.accepted for each in told) <= known
     assert sum(each.accepted for told in counts for each in told.values()) == 7 + 20
     assert len(lake.rows("bronze/retail_row")) == 8 + 21
-    alone = Lake(lake.spark_remote, tmp_path_factory.mktemp("alone"))
-    alone.load(alone.land("shop.csv", SHOP), alone.land("more.csv", MORE), job_id="one")
-    assert figures(lake) == figures(alone)
+    assert figures(lake) == figures(both.lake)
 
 
 def test_rows_that_went_missing_stop_the_job_before_silver(lake: Lake) -> None:
