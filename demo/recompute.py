@@ -41,8 +41,9 @@ CREATE TABLE typed AS
 SELECT *,
     CASE WHEN regexp_full_match(quantity_text, '[+-]?[0-9]{1,10}(\.0*)?')
         THEN try_cast(split_part(quantity_text, '.', 1) AS INTEGER) END AS quantity,
-    -- DuckDB takes more than the dialect: days of one digit, several blanks, a leap second.
+    -- DuckDB takes more than the dialect: days of one digit, several blanks, 24:00, a leap second.
     CASE WHEN regexp_full_match(time_text, '\d{4}-\d\d-\d\d( \d\d:\d\d(:[0-5]\d)?|T\d\d:\d\d:[0-5]\d)')
+            AND time_text[12:13] <= '23'
             THEN try_cast(time_text AS TIMESTAMP)
         WHEN regexp_full_match(time_text, '\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d\d')
             THEN try_strptime(time_text, '%m/%d/%Y %H:%M') END AS moment,
