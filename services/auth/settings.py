@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mesh.settings import SettingsError
+from mesh.settings import SettingsError, whole_number
 from services.database import DatabaseSettings
 
 _DAY = 24 * 3600
@@ -48,8 +48,8 @@ class Settings:
             session_life=_seconds(environment, "AUTH_SESSION_SECONDS", cls.session_life, most=3650 * _DAY),
             key_rotation=_seconds(environment, "AUTH_KEY_ROTATION_SECONDS", cls.key_rotation, most=3650 * _DAY),
             key_grace=_seconds(environment, "AUTH_KEY_GRACE_SECONDS", cls.key_grace, most=7 * _DAY),
-            bcrypt_cost=_number(environment, "AUTH_BCRYPT_COST", cls.bcrypt_cost, least=4, most=20),
-            hash_threads=_number(environment, "AUTH_HASH_THREADS", cls.hash_threads, least=1, most=64),
+            bcrypt_cost=whole_number(environment, "AUTH_BCRYPT_COST", cls.bcrypt_cost, least=4, most=20),
+            hash_threads=whole_number(environment, "AUTH_HASH_THREADS", cls.hash_threads, least=1, most=64),
             admin_password_file=Path(admin_password_file) if admin_password_file else None,
         )
 
@@ -74,11 +74,4 @@ def _audience(environment: Mapping[str, str]) -> str:
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: timedelta, *, most: int) -> timedelta:
-    return timedelta(seconds=_number(environment, name, round(default.total_seconds()), least=1, most=most))
-
-
-def _number(environment: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
-    text = environment.get(name, str(default))
-    if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
-        raise SettingsError(f"{name}={text!r} is not a whole number from {least} to {most}")
-    return int(text)
+    return timedelta(seconds=whole_number(environment, name, round(default.total_seconds()), least=1, most=most))

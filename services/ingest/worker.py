@@ -18,10 +18,9 @@ import mesh
 from mesh.background import background
 from mesh.error import Error
 from services.database import StoreUnavailableError
-from services.ingest import pipeline
 from services.ingest.domain.job import Counts, Job, Stage, State
 from services.ingest.failures import failed_job
-from services.ingest.pipeline import FileCounts, LandedFile, PipelineCancelledError
+from services.ingest.pipeline import LandedFile, PipelineCancelledError
 from services.ingest.store.changes import JobChanges
 from services.ingest.store.jobs import JobStore
 
@@ -38,9 +37,9 @@ class Runs(Protocol):
         self,
         job_id: str,
         files: Sequence[LandedFile],
-        progress: Callable[[pipeline.Stage, int], None],
+        progress: Callable[[Stage, int], None],
         cancelled: threading.Event,
-    ) -> tuple[dict[str, FileCounts], dict[str, int]]: ...
+    ) -> tuple[dict[str, Counts], dict[str, int]]: ...
 
 
 class Worker:
@@ -100,15 +99,9 @@ class Worker:
             loop.call_soon_threadsafe(steps.put_nowait, (stage, percent))
 
         async with background(self._tell(job, steps), f"progress-{job.job_id}"):
-            counted, versions = await asyncio.to_thread(
-                self._pipeline.run,
-                str(job.job_id),
-                files,
-                lambda stage, percent: told(Stage(stage.name), percent),
-                stop,
-            )
+            counts, versions = await asyncio.to_thread(self._pipeline.run, str(job.job_id), files, told, stop)
         log.info("gold refreshed", job_id=str(job.job_id), versions=versions)
-        return {file_id: Counts(each.accepted, each.duplicate, each.quarantined) for file_id, each in counted.items()}
+        return counts
 
     async def _tell(self, job: Job, steps: "asyncio.Queue[tuple[Stage, int]]") -> None:
         while True:

@@ -1,6 +1,5 @@
 """A database of its own for each test, and the auth service over it."""
 
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,24 +9,14 @@ import pytest
 from mesh.registry import Registry
 from services.auth.settings import Settings
 from tests.auth.serving import ADMIN_PASSWORD, Connection
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """py-consul calls aiohttp by an argument that is deprecated there: not for auth to mend."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore:ssl_context is deprecated:DeprecationWarning"))
+from tests.databases import own_database
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[str]:
     """Address of an empty database."""
-    name = f"auth_{uuid.uuid4().hex}"
-    server = await asyncpg.connect(database_url)
-    await server.execute(f"CREATE DATABASE {name}")
-    yield database_url.rpartition("/")[0] + f"/{name}"
-    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await server.close()
+    async with own_database(database_url) as own:
+        yield own
 
 
 @pytest.fixture

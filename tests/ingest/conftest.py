@@ -13,7 +13,8 @@ from retail.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from mesh.testing import serving
 from services.database import DatabaseSettings
 from services.ingest.bootstrap import bootstrap
-from services.ingest.pipeline import FileCounts, LandedFile, Stage
+from services.ingest.domain.job import Counts, Stage
+from services.ingest.pipeline import LandedFile
 from services.ingest.rpc import MESSAGE_BYTES
 from services.ingest.settings import Settings
 from tests.databases import own_database
@@ -36,13 +37,11 @@ class ScriptedPipeline:
         files: Sequence[LandedFile],
         progress: Callable[[Stage, int], None],
         cancelled: threading.Event,
-    ) -> tuple[dict[str, FileCounts], dict[str, int]]:
+    ) -> tuple[dict[str, Counts], dict[str, int]]:
         self.jobs.append(job_id)
         self.script(job_id, files, progress, cancelled)
         refused = sum(self.quarantined.values())
-        return {
-            file.file_id: FileCounts(file.file_id, file.row_count - refused, 0, self.quarantined) for file in files
-        }, {}
+        return {file.file_id: Counts(file.row_count - refused, 0, self.quarantined) for file in files}, {}
 
 
 @dataclass

@@ -15,13 +15,8 @@ from retail.ingest.v1 import ingest_service_pb2 as pb
 from retail.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 
 from mesh.error import described
-from services.ingest.pipeline import (
-    LakeUnavailableError,
-    Pipeline,
-    PipelineCancelledError,
-    RowsNotConservedError,
-    Stage,
-)
+from services.ingest.domain.job import Stage
+from services.ingest.pipeline import LakeUnavailableError, Pipeline, PipelineCancelledError, RowsNotConservedError
 from tests.calls import all_rows, refused
 from tests.eventually import eventually
 from tests.ingest.conftest import ScriptedPipeline, World

@@ -11,13 +11,13 @@ from retail.ingest.v1 import ingest_service_pb2 as pb
 from retail.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 
 from mesh.local import running
-from services.ingest.pipeline import Stage
+from services.ingest.domain.job import Stage
 from tests.calls import refused
+from tests.databases import Postgres
 from tests.eventually import eventually
 from tests.ingest.conftest import ScriptedPipeline, World
 from tests.ingest.test_jobs import created, request_id
 from tests.ingest.uploading import CSV, stream, uploaded, whole
-from tests.sales.test_outages import Postgres
 
 SOMEBODY = request_id()
 

@@ -13,7 +13,8 @@ from retail.ingest.v1 import ingest_service_pb2 as pb
 
 from mesh.error import described
 from services.database import DatabaseSettings, connected
-from services.ingest.pipeline import PipelineCancelledError, Stage
+from services.ingest.domain.job import Stage
+from services.ingest.pipeline import PipelineCancelledError
 from services.ingest.store.jobs import JobStore
 from services.ingest.store.tables import MIGRATIONS, SCHEMA
 from tests.eventually import eventually

@@ -2,55 +2,26 @@
 
 import asyncio
 import random
-import signal
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import asyncpg
 import grpc
-import psutil
 import pytest
 import pytest_asyncio
 from retail.sales.v1 import sales_service_pb2 as pb
 from retail.sales.v1.sales_service_pb2_grpc import SalesServiceStub
 from sqlalchemy import text
 
-from mesh.local import Stack, running
-from mesh.local.supervisor import Supervisor
+from mesh.local import running
 from mesh.testing import Served
 from services.database import Database, DatabaseSettings
 from tests.calls import refused
+from tests.databases import Postgres
 from tests.eventually import eventually
 from tests.sales.selling import PERMISSIONS, recording, serving_sales, settings
 
 POOL_SIZE = 5
-
-
-class Postgres:
-    """A server of this module's own, to stop and to start."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._supervisor = Supervisor(stack.run)
-        self.url = stack.environment["DATABASE_URL"]
-
-    def stop(self) -> None:
-        self._supervisor.stop(["postgres"])
-
-    def start(self) -> None:
-        self._supervisor.start("postgres")
-
-    def freeze(self, frozen: bool) -> None:
-        """Its processes keep their connections and do nothing."""
-        postmaster = psutil.Process(self._supervisor.state("postgres").pid)
-        for process in [postmaster, *postmaster.children(recursive=True)]:
-            process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
-
-    async def ready(self) -> None:
-        async def connects() -> bool:
-            await (await asyncpg.connect(self.url)).close()
-            return True
-
-        await eventually(connects, timeout=20)
 
 
 @pytest.fixture(scope="module")

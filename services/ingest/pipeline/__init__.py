@@ -2,20 +2,16 @@
 
 from services.ingest.pipeline.lake import LakeUnavailableError
 from services.ingest.pipeline.pipeline import (
-    FileCounts,
     LandedFile,
     Pipeline,
     PipelineCancelledError,
     RowsNotConservedError,
-    Stage,
 )
 
 __all__ = [
-    "FileCounts",
     "LakeUnavailableError",
     "LandedFile",
     "Pipeline",
     "PipelineCancelledError",
     "RowsNotConservedError",
-    "Stage",
 ]

@@ -2,11 +2,10 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from enum import Enum
 from functools import partial
 
 from pyspark.sql import DataFrame
@@ -14,6 +13,7 @@ from pyspark.sql.connect import functions as F  # noqa: N812
 from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.session import SparkSession
 
+from services.ingest.domain.job import Counts, Stage
 from services.ingest.pipeline import gold
 from services.ingest.pipeline.cleaning import cleaned, quarantined, sales
 from services.ingest.pipeline.lake import Lake, naming_failures
@@ -23,28 +23,12 @@ from services.lakehouse import DIM_COUNTRY, DIM_CUSTOMER, DIM_DATE, DIM_PRODUCT,
 _LOOK_SECONDS = 0.2
 
 
-class Stage(Enum):
-    BRONZE = "BRONZE"
-    SILVER = "SILVER"
-    GOLD = "GOLD"
-    DONE = "DONE"
-
-
 @dataclass(frozen=True)
 class LandedFile:
     file_id: str
     filename: str
     row_count: int
     """As it was counted when the file was uploaded."""
-
-
-@dataclass(frozen=True)
-class FileCounts:
-    file_id: str
-    accepted: int
-    duplicate: int
-    quarantined: Mapping[str, int]
-    """By the name of the reason."""
 
 
 class RowsNotConservedError(Exception):
@@ -71,7 +55,7 @@ class Pipeline:
 
     def run(
         self, job_id: str, files: Sequence[LandedFile], progress: Progress, cancelled: threading.Event
-    ) -> tuple[dict[str, FileCounts], dict[str, int]]:
+    ) -> tuple[dict[str, Counts], dict[str, int]]:
         """Counts by file_id, and the Delta version of each gold table. Blocks; run again it does nothing twice.
 
         `progress` is told each stage and how many percent of the job are done. Raises PipelineCancelledError soon
@@ -97,7 +81,7 @@ class _Job:
         self._progress = progress
         self._cancelled = cancelled
 
-    def run(self) -> tuple[dict[str, FileCounts], dict[str, int]]:
+    def run(self) -> tuple[dict[str, Counts], dict[str, int]]:
         self._begin(Stage.BRONZE, 2)
         self._lake.create_tables()
         self._bronze()
@@ -196,16 +180,14 @@ class _Job:
             invoices.unpersist()
         self._begin(Stage.GOLD, 95)
 
-    def _counts(self, found: "_Found") -> dict[str, FileCounts]:
+    def _counts(self, found: "_Found") -> dict[str, Counts]:
         """From what silver holds, so that a job that was begun several times counts what each time has done."""
         mine = self._lake.table(SALE_ROW).where(F.col("job_id") == self._job_id)
         if found.span is not None:
             mine = mine.where(F.col("date").between(*found.span))
         accepted = {row.file_id: row["count"] for row in mine.groupBy("file_id").count().collect()}
         return {
-            file_id: FileCounts(
-                file_id, accepted.get(file_id, 0), sound - accepted.get(file_id, 0), found.quarantined[file_id]
-            )
+            file_id: Counts(accepted.get(file_id, 0), sound - accepted.get(file_id, 0), found.quarantined[file_id])
             for file_id, sound in found.sound.items()
         }
 

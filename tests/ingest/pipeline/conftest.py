@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from services.ingest.pipeline import FileCounts, LandedFile, Pipeline, Stage
+from services.ingest.domain.job import Counts, Stage
+from services.ingest.pipeline import LandedFile, Pipeline
 from services.ingest.store.landing import Landing
 from services.ingest.store.spool import Spool
 from services.lakehouse import Lakehouse
@@ -45,7 +46,7 @@ class Lake:
         job_id: str = "",
         progress: Callable[[Stage, int], None] = nothing,
         cancelled: threading.Event | None = None,
-    ) -> dict[str, FileCounts]:
+    ) -> dict[str, Counts]:
         self.jobs += 1
         pipeline = Pipeline(self.spark_remote, self.folder.as_uri())
         chosen = job_id or f"job-{self.jobs}"

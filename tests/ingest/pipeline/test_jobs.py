@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
+from services.ingest.domain.job import Counts, Stage
 from services.ingest.pipeline import (
-    FileCounts,
     LakeUnavailableError,
     LandedFile,
     Pipeline,
     PipelineCancelledError,
     RowsNotConservedError,
-    Stage,
 )
 from services.ingest.pipeline.tables import GOLD, SCHEMAS
 from tests.cut_proxy import cut_proxy
@@ -61,7 +60,7 @@ class Loaded:
 
     lake: Lake
     files: list[LandedFile]
-    counts: list[FileCounts]
+    counts: list[Counts]
 
 
 @pytest.fixture(scope="module")
