@@ -14,7 +14,8 @@ from gateway.edge import GATEWAY
 from gateway.json_bodies import JsonBodies
 from mesh.background import background
 from mesh.registry import Registry
-from mesh.server import Server, serve_server
+from mesh.server import Server
+from mesh.serving import serve_server
 
 
 async def main() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.callers import Caller, caller
     from mesh.client import connect
     from mesh.error import Error, errors
-    from mesh.server import run, serve
+    from mesh.serving import run, serve
     from mesh.telemetry import logger
 
 _PUBLIC = {
@@ -30,8 +30,8 @@ _PUBLIC = {
     "connect": "mesh.client",
     "errors": "mesh.error",
     "logger": "mesh.telemetry",
-    "run": "mesh.server",
-    "serve": "mesh.server",
+    "run": "mesh.serving",
+    "serve": "mesh.serving",
 }
 
 __all__ = ["Caller", "Error", "caller", "connect", "errors", "logger", "run", "serve"]

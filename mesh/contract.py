@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
+from google.rpc import code_pb2
 
 from mesh.v1 import options_pb2
+
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+"""gRPC's status codes by their number in google.rpc.Code."""
 
 
 class ContractError(Exception):
@@ -25,8 +30,8 @@ class Method:
     """What the caller's token must carry; None: the method is public."""
     default_deadline_seconds: float
     """For a call that brings no deadline."""
-    retryable: bool
-    """Calling it twice does no more than calling it once."""
+    retry_on: frozenset[grpc.StatusCode]
+    """The codes on which it may be called again; empty unless calling it twice does no more than calling it once."""
     audited: bool
     max_concurrent_calls: int
     """0: no limit of its own."""
@@ -87,11 +92,12 @@ def _policy(path: str, described: MethodDescriptor) -> Method:
     policy = options.Extensions[options_pb2.policy]
     if policy.WhichOneof("access") is None or not policy.HasField("default_deadline"):
         raise ContractError(f"{path} has no option (mesh.v1.policy) with its access and its default_deadline")
+    idempotent = options.idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
     return Method(
         path=path,
         permission=policy.permission or None,
         default_deadline_seconds=policy.default_deadline.ToTimedelta().total_seconds(),
-        retryable=options.idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN,
+        retry_on=frozenset(map(CODES.__getitem__, policy.retry_on or [code_pb2.UNAVAILABLE] if idempotent else ())),
         audited=policy.audited,
         max_concurrent_calls=policy.max_concurrent_calls,
         client_streaming=described.client_streaming,

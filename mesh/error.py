@@ -14,9 +14,9 @@ from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from mesh.contract import CODES
 from mesh.v1 import options_pb2
 
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _PREFIX = "ERROR_REASON_"
 _DETAILS_KEY = "grpc-status-details-bin"
 
@@ -31,7 +31,7 @@ class Error(Exception):
 
     @property
     def code(self) -> grpc.StatusCode:
-        return _CODES[self.status.code]
+        return CODES[self.status.code]
 
     @property
     def message(self) -> str:

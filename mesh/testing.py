@@ -16,10 +16,11 @@ import grpc
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mesh.client import channel_options, client_interceptors
+from mesh.client import client_interceptors
 from mesh.interceptors import server_chain
-from mesh.server import MESSAGE_BYTES, Server
+from mesh.server import Server
 from mesh.token_keys import ALGORITHM, TOKEN_TYPE, Published, TokenKeys
+from mesh.transport import MESSAGE_BYTES, channel_options
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "test"

@@ -19,9 +19,10 @@ from mesh.control.ads import Ads
 from mesh.control.resources import Edge, resources
 from mesh.control.watch import Snapshot, Watch
 from mesh.registry import Registration, Registry, registered
-from mesh.server import MESSAGE_BYTES, on_signal, run, server_options
+from mesh.serving import on_signal, run
 from mesh.settings import MeshSettings, SettingsError
 from mesh.telemetry import configure_logging, logger
+from mesh.transport import MESSAGE_BYTES, server_options
 
 NAME = "control"
 

@@ -103,7 +103,7 @@ def _cluster(name: str) -> Any:
     """One for both kinds of subscriber; gRPC passes over Envoy's HTTP/2 options."""
     http = {
         "@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        # No HPACK table: see server_options in mesh/server.py.
+        # No HPACK table: see mesh/transport.py.
         "explicit_http_config": {"http2_protocol_options": {"hpack_table_size": 0}},
     }
     return json_format.ParseDict(

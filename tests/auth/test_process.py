@@ -13,8 +13,9 @@ import jwt
 from retail.auth.v1 import auth_service_pb2 as messages
 from retail.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
-from mesh.client import channel_options, client_interceptors
+from mesh.client import client_interceptors
 from mesh.registry import Instance, Registry
+from mesh.transport import channel_options
 from tests.auth.serving import ADA_PASSWORD, ADMIN_PASSWORD, Client, key_id, refused
 from tests.eventually import eventually
 

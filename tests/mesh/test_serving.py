@@ -12,7 +12,7 @@ import pytest
 from retail.auth.v1 import auth_service_pb2 as auth
 from retail.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
-from mesh.server import DRAIN_SECONDS, NOTICE_SECONDS
+from mesh.serving import DRAIN_SECONDS, NOTICE_SECONDS
 from tests.eventually import eventually, eventually_sync
 from tests.programs import Program, program
 

@@ -83,6 +83,57 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "BODY_INVALID", "domain": "mesh.v1", "metadata": { "problem": "unknown field sale.colour" } }
     """
+    ERROR_REASON_PEER_UNKNOWN: _ErrorReason.ValueType  # 13
+    """The calling workload showed no identity of the mesh.
+
+        { "reason": "PEER_UNKNOWN", "domain": "mesh.v1", "metadata": {} }
+    """
+    ERROR_REASON_PEER_NOT_ALLOWED: _ErrorReason.ValueType  # 14
+    """The calling workload is known, and no intention allows it to call the method.
+
+        { "reason": "PEER_NOT_ALLOWED", "domain": "mesh.v1", "metadata": { "source": "search", "method": "/retail.sales.v1.SalesService/GetSale" } }
+    """
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 15
+    """The service works on as many calls as it can and its queue is full. `google.rpc.RetryInfo` says when to try again.
+
+        { "reason": "OVERLOADED", "domain": "mesh.v1", "metadata": { "limit": "server" } }
+    """
+    ERROR_REASON_CIRCUIT_OPEN: _ErrorReason.ValueType  # 16
+    """Told by the caller's own side: the last calls to the destination failed by its fault, and until `google.rpc.RetryInfo`
+    has passed none is made.
+
+        { "reason": "CIRCUIT_OPEN", "domain": "mesh.v1", "metadata": { "destination": "sales" } }
+    """
+    ERROR_REASON_REQUEST_NOT_SENT: _ErrorReason.ValueType  # 17
+    """The call was opened and its message did not come in time.
+
+        { "reason": "REQUEST_NOT_SENT", "domain": "mesh.v1", "metadata": {} }
+    """
+    ERROR_REASON_STOPPING: _ErrorReason.ValueType  # 18
+    """The instance is stopping, and the call had not begun.
+
+        { "reason": "STOPPING", "domain": "mesh.v1", "metadata": {} }
+    """
+    ERROR_REASON_FAULT_INJECTED: _ErrorReason.ValueType  # 19
+    """An operator's fault injection ended the call. The code is the one that the fault names, here the default.
+
+        { "reason": "FAULT_INJECTED", "domain": "mesh.v1", "metadata": { "fault": "slow-sales" } }
+    """
+    ERROR_REASON_NO_SUCH_METHOD: _ErrorReason.ValueType  # 20
+    """Told by the edge: no method has this path.
+
+        { "reason": "NO_SUCH_METHOD", "domain": "mesh.v1", "metadata": {} }
+    """
+    ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 21
+    """Told by the edge: the body or the headers are larger than it takes.
+
+        { "reason": "TOO_LARGE", "domain": "mesh.v1", "metadata": {} }
+    """
+    ERROR_REASON_UNREACHABLE: _ErrorReason.ValueType  # 22
+    """Told by the edge: no instance of the service answers.
+
+        { "reason": "UNREACHABLE", "domain": "mesh.v1", "metadata": {} }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why the mesh itself, rather than a service's own rules, refused or failed a call."""
@@ -147,5 +198,56 @@ ERROR_REASON_BODY_INVALID: ErrorReason.ValueType  # 12
 """The JSON body of a REST call is not JSON, or not the JSON of the method's request.
 
     { "reason": "BODY_INVALID", "domain": "mesh.v1", "metadata": { "problem": "unknown field sale.colour" } }
+"""
+ERROR_REASON_PEER_UNKNOWN: ErrorReason.ValueType  # 13
+"""The calling workload showed no identity of the mesh.
+
+    { "reason": "PEER_UNKNOWN", "domain": "mesh.v1", "metadata": {} }
+"""
+ERROR_REASON_PEER_NOT_ALLOWED: ErrorReason.ValueType  # 14
+"""The calling workload is known, and no intention allows it to call the method.
+
+    { "reason": "PEER_NOT_ALLOWED", "domain": "mesh.v1", "metadata": { "source": "search", "method": "/retail.sales.v1.SalesService/GetSale" } }
+"""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 15
+"""The service works on as many calls as it can and its queue is full. `google.rpc.RetryInfo` says when to try again.
+
+    { "reason": "OVERLOADED", "domain": "mesh.v1", "metadata": { "limit": "server" } }
+"""
+ERROR_REASON_CIRCUIT_OPEN: ErrorReason.ValueType  # 16
+"""Told by the caller's own side: the last calls to the destination failed by its fault, and until `google.rpc.RetryInfo`
+has passed none is made.
+
+    { "reason": "CIRCUIT_OPEN", "domain": "mesh.v1", "metadata": { "destination": "sales" } }
+"""
+ERROR_REASON_REQUEST_NOT_SENT: ErrorReason.ValueType  # 17
+"""The call was opened and its message did not come in time.
+
+    { "reason": "REQUEST_NOT_SENT", "domain": "mesh.v1", "metadata": {} }
+"""
+ERROR_REASON_STOPPING: ErrorReason.ValueType  # 18
+"""The instance is stopping, and the call had not begun.
+
+    { "reason": "STOPPING", "domain": "mesh.v1", "metadata": {} }
+"""
+ERROR_REASON_FAULT_INJECTED: ErrorReason.ValueType  # 19
+"""An operator's fault injection ended the call. The code is the one that the fault names, here the default.
+
+    { "reason": "FAULT_INJECTED", "domain": "mesh.v1", "metadata": { "fault": "slow-sales" } }
+"""
+ERROR_REASON_NO_SUCH_METHOD: ErrorReason.ValueType  # 20
+"""Told by the edge: no method has this path.
+
+    { "reason": "NO_SUCH_METHOD", "domain": "mesh.v1", "metadata": {} }
+"""
+ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 21
+"""Told by the edge: the body or the headers are larger than it takes.
+
+    { "reason": "TOO_LARGE", "domain": "mesh.v1", "metadata": {} }
+"""
+ERROR_REASON_UNREACHABLE: ErrorReason.ValueType  # 22
+"""Told by the edge: no instance of the service answers.
+
+    { "reason": "UNREACHABLE", "domain": "mesh.v1", "metadata": {} }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.rpc import code_pb2 as google_dot_rpc_dot_code__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mesh/v1/options.proto\x12\x07mesh.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15google/rpc/code.proto\"\xcc\x01\n\x0cMethodPolicy\x12\x14\n\npermission\x18\x01 \x01(\tH\x00\x12\x10\n\x06public\x18\x02 \x01(\x08H\x00\x12\x33\n\x10\x64\x65\x66\x61ult_deadline\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x61udited\x18\x04 \x01(\x08\x12&\n\nrate_limit\x18\x05 \x01(\x0b\x32\x12.mesh.v1.RateLimit\x12\x1c\n\x14max_concurrent_calls\x18\x06 \x01(\x05\x42\x08\n\x06\x61\x63\x63\x65ss\"E\n\tRateLimit\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x05\x12)\n\x06period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"@\n\rErrorContract\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.google.rpc.Code\x12\x0f\n\x07message\x18\x02 \x01(\t:7\n\x0cservice_name\x12\x1f.google.protobuf.ServiceOptions\x18\xb4\x87\x03 \x01(\t:G\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0b\x32\x15.mesh.v1.MethodPolicy:J\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xb6\x87\x03 \x01(\x0b\x32\x16.mesh.v1.ErrorContractb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mesh/v1/options.proto\x12\x07mesh.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15google/rpc/code.proto\"\xf0\x01\n\x0cMethodPolicy\x12\x14\n\npermission\x18\x01 \x01(\tH\x00\x12\x10\n\x06public\x18\x02 \x01(\x08H\x00\x12\x33\n\x10\x64\x65\x66\x61ult_deadline\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x61udited\x18\x04 \x01(\x08\x12&\n\nrate_limit\x18\x05 \x01(\x0b\x32\x12.mesh.v1.RateLimit\x12\x1c\n\x14max_concurrent_calls\x18\x06 \x01(\x05\x12\"\n\x08retry_on\x18\x07 \x03(\x0e\x32\x10.google.rpc.CodeB\x08\n\x06\x61\x63\x63\x65ss\"E\n\tRateLimit\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x05\x12)\n\x06period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"@\n\rErrorContract\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.google.rpc.Code\x12\x0f\n\x07message\x18\x02 \x01(\t:7\n\x0cservice_name\x12\x1f.google.protobuf.ServiceOptions\x18\xb4\x87\x03 \x01(\t:G\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0b\x32\x15.mesh.v1.MethodPolicy:J\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xb6\x87\x03 \x01(\x0b\x32\x16.mesh.v1.ErrorContractb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.v1.options_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_METHODPOLICY']._serialized_start=124
-  _globals['_METHODPOLICY']._serialized_end=328
-  _globals['_RATELIMIT']._serialized_start=330
-  _globals['_RATELIMIT']._serialized_end=399
-  _globals['_ERRORCONTRACT']._serialized_start=401
-  _globals['_ERRORCONTRACT']._serialized_end=465
+  _globals['_METHODPOLICY']._serialized_end=364
+  _globals['_RATELIMIT']._serialized_start=366
+  _globals['_RATELIMIT']._serialized_end=435
+  _globals['_ERRORCONTRACT']._serialized_start=437
+  _globals['_ERRORCONTRACT']._serialized_end=501
 # @@protoc_insertion_point(module_scope)

@@ -3,10 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import extension_dict as _extension_dict
 from google.rpc import code_pb2 as _code_pb2
 import builtins as _builtins
@@ -32,6 +34,7 @@ class MethodPolicy(_message.Message):
     AUDITED_FIELD_NUMBER: _builtins.int
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENT_CALLS_FIELD_NUMBER: _builtins.int
+    RETRY_ON_FIELD_NUMBER: _builtins.int
     permission: _builtins.str
     """The permission that the caller's token must carry in its `scope`, for example `sales.read`."""
     public: _builtins.bool
@@ -48,6 +51,10 @@ class MethodPolicy(_message.Message):
     def rate_limit(self) -> Global___RateLimit:
         """How often one caller may call. Unset: no limit."""
 
+    @_builtins.property
+    def retry_on(self) -> _containers.RepeatedScalarFieldContainer[_code_pb2.Code.ValueType]:
+        """The codes on which a call of an idempotent method may be made again. Empty: UNAVAILABLE."""
+
     def __init__(
         self,
         *,
@@ -57,10 +64,11 @@ class MethodPolicy(_message.Message):
         audited: _builtins.bool = ...,
         rate_limit: Global___RateLimit | None = ...,
         max_concurrent_calls: _builtins.int = ...,
+        retry_on: _abc.Iterable[_code_pb2.Code.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "default_deadline", b"default_deadline", "permission", b"permission", "public", b"public", "rate_limit", b"rate_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "audited", b"audited", "default_deadline", b"default_deadline", "max_concurrent_calls", b"max_concurrent_calls", "permission", b"permission", "public", b"public", "rate_limit", b"rate_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "audited", b"audited", "default_deadline", b"default_deadline", "max_concurrent_calls", b"max_concurrent_calls", "permission", b"permission", "public", b"public", "rate_limit", b"rate_limit", "retry_on", b"retry_on"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_access: _TypeAlias = _typing.Literal["permission", "public"]  # noqa: Y015
     _WhichOneofArgType_access: _TypeAlias = _typing.Literal["access", b"access"]  # noqa: Y015

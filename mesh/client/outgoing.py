@@ -1,63 +1,11 @@
-"""Calling: `connect` gives a channel to a service of the mesh by its name."""
+"""What happens to an outgoing call."""
 
-import ipaddress
-import json
-import os
-import uuid
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any
 
 import grpc
 
 from mesh import callers, contract
-from mesh.settings import MeshSettings
-
-MESSAGE_BYTES = 64 * 1024 * 1024
-"""The largest answer a client takes."""
-
-
-def xds_bootstrap(settings: MeshSettings) -> dict[str, Any]:
-    """Where gRPC finds the control planes (gRFC A27).
-
-    Those given by IPv4 address are one server with several addresses: when one is lost, the next address is tried at
-    once. Listed as servers (A71), a lost one keeps what it told from changing until it is back, and the next is asked
-    only for what is not known yet.
-    """
-    by_address = [server for server in settings.xds_servers if _is_ipv4(server)]
-    by_name = [server for server in settings.xds_servers if server not in by_address]
-    targets = ([f"ipv4:{','.join(by_address)}"] if by_address else []) + by_name
-    return {
-        "xds_servers": [
-            {"server_uri": target, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}
-            for target in targets
-        ],
-        "node": {"id": settings.instance or f"client-{uuid.uuid4().hex[:12]}"},
-    }
-
-
-def _is_ipv4(server: str) -> bool:
-    try:
-        ipaddress.IPv4Address(server.rpartition(":")[0])
-    except ValueError:
-        return False
-    return True
-
-
-def connect(name: str, *, token: Callable[[], str | None] | None = None) -> grpc.aio.Channel:
-    """A channel to the service registered as `name`, round robin over its healthy instances.
-
-    `token` gives the access token to send; without it the token of the call being served is carried on. Each call
-    has a deadline: its own, or its contract's. The channel belongs to the running event loop; use `async with`.
-    """
-    # gRPC reads it once, when the first xds channel of the process is made.
-    os.environ.setdefault("GRPC_XDS_BOOTSTRAP_CONFIG", json.dumps(xds_bootstrap(MeshSettings.from_environment())))
-    return grpc.aio.insecure_channel(
-        f"xds:///{name}", options=channel_options(), interceptors=client_interceptors(token)
-    )
-
-
-def channel_options() -> list[tuple[str, Any]]:
-    return [("grpc.max_receive_message_length", MESSAGE_BYTES)]
 
 
 def client_interceptors(token: Callable[[], str | None] | None = None) -> list[grpc.aio.ClientInterceptor]:
