@@ -21,6 +21,8 @@ class Caller:
 
 
 current: ContextVar[Caller | None] = ContextVar("caller", default=None)
+peer: ContextVar[str] = ContextVar("peer", default="")
+"""The service whose process calls, as its certificate says; empty where none was shown."""
 
 
 def caller() -> Caller | None:
