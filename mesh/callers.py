@@ -21,6 +21,9 @@ class Caller:
 
 
 current: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The `x-request-id` of the call being served; calls made on its behalf carry it on."""
 peer: ContextVar[str] = ContextVar("peer", default="")
 """The service whose process calls, as its certificate says; empty where none was shown."""
 
