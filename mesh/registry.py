@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import consul
 import consul.aio
+from consul.callback import CB
 
 from mesh.background import background
 from mesh.settings import MeshSettings
@@ -23,12 +24,15 @@ from mesh.telemetry import logger
 TAG = "mesh"
 """Carried by every service of the mesh; Consul's catalog may hold others."""
 _WAIT = "55s"
+_ROOTS = "/v1/agent/connect/ca/roots"
 _FIRST_RETRY_SECONDS = 0.2
 _LAST_RETRY_SECONDS = 5.0
 _BELIEVED_SECONDS = 2.0
 """A restarted agent takes every service for ill until its first check, which comes within a second."""
 _ANSWER_SECONDS = 65.0
 """Consul answers a blocking query within its wait and a sixteenth; one that takes longer has vanished."""
+_CONNECTIONS = 10_000
+"""Each thing that is followed holds one."""
 _AWAY = (aiohttp.ClientError, consul.ConsulException, OSError, TimeoutError)
 
 log = logger(__name__)
@@ -62,6 +66,25 @@ class Registration:
     meta: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Leaf:
+    """A certificate for a service, signed by Consul's Connect CA."""
+
+    chain_pem: str
+    """The leaf first, then the intermediates that lead to a root."""
+    key_pem: str = field(repr=False)
+    spiffe_id: str
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Whom to believe: the CA's roots, the old one too while one is replaced."""
+
+    trust_domain: str
+    """`CLUSTER.consul`, without `spiffe://`."""
+    pem: str
+
+
 class Registry:
     """A client of one Consul agent; an async context manager."""
 
@@ -80,6 +103,7 @@ class Registry:
             port=self._parts.port or 8500,
             scheme=self._parts.scheme,
             connections_timeout=_ANSWER_SECONDS,
+            connections_limit=_CONNECTIONS,
         )
         return self
 
@@ -137,6 +161,45 @@ class Registry:
         async for value in _changes(f"key {key}", read):
             yield value
 
+    async def leaf(self, service: str) -> Leaf:
+        """The certificate of `service`, one for all who ask this agent until it is renewed. Raises RegistryError."""
+        return _leaf(await self._get(f"/v1/agent/connect/ca/leaf/{service}"))
+
+    async def watch_leaf(self, service: str) -> AsyncIterator[Leaf]:
+        """Yields the certificate of `service` now and when it is renewed, which Consul does in good time."""
+        async for value in self._follow(f"certificate of {service}", f"/v1/agent/connect/ca/leaf/{service}", _leaf):
+            yield value
+
+    async def roots(self) -> Roots:
+        """Raises RegistryError."""
+        return _roots(await self._get(_ROOTS))
+
+    async def watch_roots(self) -> AsyncIterator[Roots]:
+        """Yields the CA's roots now and after each change."""
+        async for value in self._follow("CA roots", _ROOTS, _roots):
+            yield value
+
+    async def datacenter(self) -> str:
+        """The name of the agent's datacenter. Raises RegistryError."""
+        return str((await self._get("/v1/agent/self"))["Config"]["Datacenter"])
+
+    async def put_config(self, entry: dict[str, Any]) -> None:
+        """Writes a config entry, which names its Kind and Name. Raises RegistryError with what Consul finds wrong."""
+        await self._call(self._consul.config.set(entry["Kind"], entry["Name"], entry))
+
+    async def delete_config(self, kind: str, name: str) -> None:
+        """Raises RegistryError."""
+        await self._call(self._consul.config.delete(kind, name))
+
+    async def config(self, kind: str) -> list[dict[str, Any]]:
+        """The config entries of a kind. Raises RegistryError."""
+        return _entries(await self._get(f"/v1/config/{kind}"))
+
+    async def watch_config(self, kind: str) -> AsyncIterator[list[dict[str, Any]]]:
+        """Yields the config entries of a kind, for example `service-intentions`, now and after each change."""
+        async for value in self._follow(kind, f"/v1/config/{kind}", _entries):
+            yield value
+
     async def watch_services(self) -> AsyncIterator[frozenset[str]]:
         """Yields the names of the mesh's services now and after each change."""
 
@@ -157,6 +220,20 @@ class Registry:
         async for instances in _changes(f"service {service}", read):
             yield instances
 
+    async def _follow(self, what: str, path: str, made: Callable[[Any], T]) -> AsyncIterator[T]:
+        """A blocking query of an endpoint that py-consul has no watch for."""
+
+        async def read(index: str | None) -> tuple[str, T]:
+            params = [("index", index), ("wait", _WAIT)] if index else []
+            new_index, value = await self._consul.http.get(CB.json(index=True, allow_404=False), path, params=params)
+            return new_index, made(value)
+
+        async for value in _changes(what, read):
+            yield value
+
+    async def _get(self, path: str) -> Any:
+        return await self._call(self._consul.http.get(CB.json(allow_404=False), path))
+
     async def _call(self, request: Awaitable[T]) -> T:
         try:
             return await request
@@ -173,6 +250,20 @@ def _instance(entry: dict[str, Any]) -> Instance:
         port=service["Port"],
         meta=tuple(sorted((service.get("Meta") or {}).items())),
     )
+
+
+def _leaf(answer: dict[str, Any]) -> Leaf:
+    return Leaf(answer["CertPEM"], answer["PrivateKeyPEM"], answer["ServiceURI"])
+
+
+def _roots(answer: dict[str, Any]) -> Roots:
+    roots = sorted(answer["Roots"], key=lambda root: (not root["Active"], root["ID"]))
+    return Roots(answer["TrustDomain"], "".join(root["RootCert"] for root in roots))
+
+
+def _entries(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    volatile = {"CreateIndex", "ModifyIndex", "Hash"}
+    return [{key: value for key, value in entry.items() if key not in volatile} for entry in answer]
 
 
 async def _changes(what: str, read: Callable[[str | None], Awaitable[tuple[str, T]]]) -> AsyncIterator[T]:
