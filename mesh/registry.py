@@ -148,15 +148,28 @@ class Registry:
 
     async def get(self, key: str) -> bytes | None:
         """Reads KV; None where there is nothing. Raises RegistryError."""
+        return (await self.get_with_index(key))[0]
+
+    async def get_with_index(self, key: str) -> tuple[bytes | None, int]:
+        """As `get`, with the index that `put_if` asks for; 0 where there is nothing. Raises RegistryError."""
         _, entry = await self._call(self._consul.kv.get(key))
-        return entry["Value"] if entry else None
+        return (entry["Value"] or b"", entry["ModifyIndex"]) if entry else (None, 0)
+
+    async def put_if(self, key: str, value: str, index: int) -> bool:
+        """Writes KV unless somebody has since `get_with_index`; returns whether it did. Raises RegistryError."""
+        return bool(await self._call(self._consul.kv.put(key, value, cas=index)))
+
+    async def get_below(self, prefix: str) -> dict[str, bytes]:
+        """Reads all of KV whose keys begin with `prefix`. Raises RegistryError."""
+        _, entries = await self._call(self._consul.kv.get(prefix, recurse=True))
+        return {entry["Key"]: entry["Value"] or b"" for entry in entries or ()}
 
     async def watch_key(self, key: str) -> AsyncIterator[bytes | None]:
         """Yields the value of a key now and after each change; None while there is none."""
 
         async def read(index: str | None) -> tuple[str, bytes | None]:
             new_index, entry = await self._consul.kv.get(key, index=index, wait=_WAIT)
-            return new_index, entry["Value"] if entry else None
+            return new_index, (entry["Value"] or b"") if entry else None  # what is empty is there all the same
 
         async for value in _changes(f"key {key}", read):
             yield value
