@@ -58,6 +58,7 @@ class ErrorFactory(Protocol):
         *,
         fields: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         retry_after: float | None = None,
+        code: grpc.StatusCode | None = None,
         **variables: object,
     ) -> Error: ...
 
@@ -69,7 +70,8 @@ def errors(reasons: _Enum) -> ErrorFactory:
         raise error(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, sale_id=sale_id)
 
     `fields` names wrong fields of the request with what is wrong (BadRequest); `retry_after` is in seconds
-    (RetryInfo). Raises KeyError if a variable of the reason's message is missing.
+    (RetryInfo); `code` stands in for the contract's where that is only a default. Raises KeyError if a variable of the
+    reason's message is missing.
     """
     contracts = {value.number: value for value in reasons.DESCRIPTOR.values}
     domain = reasons.DESCRIPTOR.file.package
@@ -80,13 +82,15 @@ def errors(reasons: _Enum) -> ErrorFactory:
         *,
         fields: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         retry_after: float | None = None,
+        code: grpc.StatusCode | None = None,
         **variables: object,
     ) -> Error:
         value = contracts[reason]
         contract = value.GetOptions().Extensions[options_pb2.error]
         name = value.name.removeprefix(_PREFIX)
         texts = {key: str(variable) for key, variable in variables.items()}
-        status = status_pb2.Status(code=contract.code, message=string.Formatter().vformat(contract.message, (), texts))
+        number = contract.code if code is None else code.value[0]
+        status = status_pb2.Status(code=number, message=string.Formatter().vformat(contract.message, (), texts))
         status.details.add().Pack(error_details_pb2.ErrorInfo(reason=name, domain=domain, metadata=texts))
         if violations := list(fields.items() if isinstance(fields, Mapping) else fields):
             status.details.add().Pack(
