@@ -8,14 +8,20 @@ costs nothing in a call.
 from mesh.interceptors.chain import Handler, Interceptor, Rpc, intercepted
 from mesh.interceptors.deadline import Deadline
 from mesh.interceptors.errors import Errors
+from mesh.interceptors.faults import Faults
 from mesh.interceptors.permission import Permission
 from mesh.interceptors.token import Token
 from mesh.interceptors.validation import Validation
+from mesh.live.settings import Live
 from mesh.token_keys import TokenKeys
 
 __all__ = ["Handler", "Interceptor", "Rpc", "intercepted", "server_chain"]
 
 
-def server_chain(keys: TokenKeys) -> list[Interceptor]:
-    """The interceptors of every server, the outermost first."""
-    return [Errors(), Deadline(), Token(keys), Permission(), Validation()]
+def server_chain(keys: TokenKeys, live: Live | None = None, peer: Interceptor | None = None) -> list[Interceptor]:
+    """The interceptors of every server, the outermost first.
+
+    `peer` asks which workload calls (mesh/interceptors/peer.py); a server without an identity has none.
+    """
+    who = [peer] if peer else []
+    return [Errors(), Deadline(), *who, Token(keys), Permission(), Validation(), Faults(live or Live())]
