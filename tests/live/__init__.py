@@ -1,0 +1,1 @@
+"""Change without restart: settings, faults and splits."""
