@@ -13,20 +13,26 @@ from gateway.contracts import services
 from gateway.edge import GATEWAY
 from gateway.json_bodies import JsonBodies
 from mesh.background import background
+from mesh.membership import joined
 from mesh.registry import Registry
 from mesh.server import Server
 from mesh.serving import serve_server
 
 
 async def main() -> None:
-    server = Server(JsonBodies(), described=sorted(services()), require_contract=False)
     async with AsyncExitStack() as stack:
-        registry = await stack.enter_async_context(Registry.from_environment())
+        member = await stack.enter_async_context(joined(GATEWAY))
+        server = Server(
+            JsonBodies(),
+            interceptors=member.interceptors(),
+            described=sorted(services()),
+            require_contract=False,
+        )
         for service, name in services().items():
             await stack.enter_async_context(
-                background(follow_health(server, registry, service, name), f"health-{name}")
+                background(follow_health(server, member.registry, service, name), f"health-{name}")
             )
-        await serve_server(GATEWAY, server)
+        await serve_server(server, member)
 
 
 async def follow_health(server: Server, registry: Registry, service: str, name: str) -> None:

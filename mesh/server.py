@@ -41,6 +41,11 @@ def _handlers(servicer: object) -> "dict[str, dict[str, grpc.RpcMethodHandler[An
     return recorder.handlers
 
 
+def services_of(servicer: object) -> list[str]:
+    """The gRPC services that a servicer implements, as `package.Service`. Raises ContractError if it does none."""
+    return list(_handlers(servicer))
+
+
 class Server:
     """A gRPC server of servicers, each method behind the interceptors that its contract asks for.
 

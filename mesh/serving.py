@@ -14,13 +14,12 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 
 from mesh import contract
-from mesh.background import background
-from mesh.interceptors import server_chain
-from mesh.registry import Registration, Registry, RegistryError, registered
-from mesh.server import Server
+from mesh.identity import server_credentials
+from mesh.membership import Membership, joined
+from mesh.registry import Registration, RegistryError, registered
+from mesh.server import Server, services_of
 from mesh.settings import MeshSettings, SettingsError
 from mesh.telemetry import configure_logging, logger
-from mesh.token_keys import TokenKeys
 from mesh.transport import MESSAGE_BYTES, server_options
 
 DRAIN_SECONDS = 10.0
@@ -50,35 +49,37 @@ async def serve(*servicers: object, message_bytes: int = MESSAGE_BYTES) -> None:
     The service's name comes from its contract. A second signal ends the process at once.
     Raises ContractError for a method without a policy, RegistryError if Consul cannot be reached at the start.
     """
-    keys = TokenKeys()
-    server = Server(*servicers, interceptors=server_chain(keys), message_bytes=message_bytes)
-    name = contract.service_name(server.services[0])
+    name = contract.service_name(services_of(servicers[0])[0])
     configure_logging(name, MeshSettings.from_environment().instance)
-    async with Registry.from_environment() as registry, background(keys.follow(registry), "token-keys"):
-        await serve_server(name, server)
+    async with joined(name) as member:
+        await serve_server(Server(*servicers, interceptors=member.interceptors(), message_bytes=message_bytes), member)
 
 
-async def serve_server(name: str, server: Server) -> None:
-    """As `serve`, for a server that is made already, under the mesh name `name`."""
-    settings = MeshSettings.from_environment()
+async def serve_server(server: Server, member: Membership) -> None:
+    """As `serve`, for a server that is made already."""
+    settings, name = MeshSettings.from_environment(), member.service
     instance = settings.instance or f"{name}-{os.getpid()}"
     configure_logging(name, instance)
     stopping = on_signal()
-    async with Registry(settings.consul_url) as registry:
-        port = await server.start(settings.host)
-        async with _health_port(server, settings.host) as health_port:
-            await server.set_serving(True, also=[name])
-            meta = {"version": settings.version, "started": datetime.now(UTC).isoformat(timespec="seconds")}
-            registration = Registration(name, instance, settings.host, port, health_port, meta)
-            try:
-                async with registered(registry, registration):
-                    await stopping.wait()
-                    log.info("stopping", grace_seconds=DRAIN_SECONDS)
-                    await server.set_serving(False, also=[name])
-                await asyncio.sleep(NOTICE_SECONDS)
-            finally:
-                await server.stop(DRAIN_SECONDS)
+    port = await server.start(settings.host, credentials=server_credentials(member.identity))
+    async with _health_port(server, settings.host) as health_port:
+        await server.set_serving(True, also=[name])
+        registration = Registration(name, instance, settings.host, port, health_port, registration_meta(settings))
+        try:
+            async with registered(member.registry, registration):
+                await stopping.wait()
+                log.info("stopping", grace_seconds=DRAIN_SECONDS)
+                await server.set_serving(False, also=[name])
+            await asyncio.sleep(NOTICE_SECONDS)
+        finally:
+            await server.stop(DRAIN_SECONDS)
     log.info("stopped")
+
+
+def registration_meta(settings: MeshSettings) -> dict[str, str]:
+    """What an instance tells of itself in Consul."""
+    meta = {"version": settings.version, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+    return meta | ({"zone": settings.zone} if settings.zone else {})
 
 
 def on_signal() -> asyncio.Event:

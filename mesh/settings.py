@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -29,6 +30,12 @@ class MeshSettings:
     """The version of what is served. From MESH_VERSION."""
     host: str
     """The address to listen on and to be found at. From MESH_HOST."""
+    service: str
+    """As whom this process calls others; a service that serves calls as itself. From MESH_SERVICE."""
+    zone: str
+    """Where this process runs: its calls stay there while they can. From MESH_ZONE."""
+    run_dir: Path | None
+    """Where what outlives the process may be kept, certificates for example. From MESH_RUN_DIR."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "MeshSettings":
@@ -52,7 +59,17 @@ class MeshSettings:
             instance=environment.get("MESH_INSTANCE", ""),
             version=environment.get("MESH_VERSION", "0"),
             host=environment.get("MESH_HOST", "127.0.0.1"),
+            service=_name(environment, "MESH_SERVICE"),
+            zone=_name(environment, "MESH_ZONE"),
+            run_dir=Path(run_dir) if (run_dir := environment.get("MESH_RUN_DIR")) else None,
         )
+
+
+def _name(environment: Mapping[str, str], variable: str) -> str:
+    value = environment.get(variable, "")
+    if not re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?", value):
+        raise SettingsError(f"{variable}={value!r} is not a name of small letters, digits and hyphens")
+    return value
 
 
 def text(environment: Mapping[str, str], name: str, default: str | None, pattern: str, expected: str) -> str:

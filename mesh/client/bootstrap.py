@@ -4,11 +4,13 @@ import ipaddress
 import uuid
 from typing import Any
 
+from mesh.identity import Identity
+from mesh.identity.credentials import certificate_providers
 from mesh.settings import MeshSettings
 
 
-def xds_bootstrap(settings: MeshSettings) -> dict[str, Any]:
-    """Where gRPC finds the control planes (gRFC A27).
+def xds_bootstrap(settings: MeshSettings, identity: Identity | None = None) -> dict[str, Any]:
+    """Where gRPC finds the control planes (gRFC A27), and the certificate to show (A29).
 
     Those given by IPv4 address are one server with several addresses: when one is lost, the next address is tried at
     once. Listed as servers (A71), a lost one keeps what it told from changing until it is back, and the next is asked
@@ -22,7 +24,12 @@ def xds_bootstrap(settings: MeshSettings) -> dict[str, Any]:
             {"server_uri": target, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}
             for target in targets
         ],
-        "node": {"id": settings.instance or f"client-{uuid.uuid4().hex[:12]}"},
+        "node": {
+            "id": settings.instance or f"client-{uuid.uuid4().hex[:12]}",
+            **({"cluster": identity.spiffe_id.service} if identity else {}),
+            **({"locality": {"zone": settings.zone}} if settings.zone else {}),
+        },
+        **({"certificate_providers": certificate_providers(identity)} if identity else {}),
     }
 
 

@@ -1,25 +1,62 @@
 """`connect` gives a channel to a service of the mesh by its name."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import grpc
 
+from mesh.background import background
 from mesh.client.bootstrap import xds_bootstrap
 from mesh.client.outgoing import client_interceptors
-from mesh.settings import MeshSettings
+from mesh.identity import held
+from mesh.identity.credentials import channel_credentials
+from mesh.live.follow import follow
+from mesh.live.settings import Live
+from mesh.registry import Registry
+from mesh.settings import MeshSettings, SettingsError
+from mesh.shared import Shared
 from mesh.transport import channel_options
 
 
-def connect(name: str, *, token: Callable[[], str | None] | None = None) -> grpc.aio.Channel:
-    """A channel to the service registered as `name`, round robin over its healthy instances.
+@contextlib.asynccontextmanager
+async def connect(
+    name: str, *, token: Callable[[], str | None] | None = None, service: str | None = None
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to the service registered as `name`, balanced over its healthy instances, with mutual TLS.
 
-    `token` gives the access token to send; without it the token of the call being served is carried on. Each call
-    has a deadline: its own, or its contract's. The channel belongs to the running event loop; use `async with`.
+        async with mesh.connect("greeter") as channel:
+            await GreeterServiceStub(channel).Greet(...)
+
+    `token` gives the access token to send; without it the token of the call being served is carried on. `service` is
+    as whom this process calls, by default what MESH_SERVICE says. Deadline, retries and breaker are as the method's
+    contract and the destination's live settings say. The channel belongs to the running event loop.
+
+    Raises SettingsError if nothing says as whom to call, RegistryError if Consul cannot be reached at the start.
     """
-    # gRPC reads it once, when the first xds channel of the process is made.
-    os.environ.setdefault("GRPC_XDS_BOOTSTRAP_CONFIG", json.dumps(xds_bootstrap(MeshSettings.from_environment())))
-    return grpc.aio.insecure_channel(
-        f"xds:///{name}", options=channel_options(), interceptors=client_interceptors(token)
-    )
+    settings = MeshSettings.from_environment()
+    caller = service or settings.service
+    if not caller:
+        raise SettingsError("MESH_SERVICE is not set: it is the name of the service as which this process calls others")
+    async with held(caller) as identity, _live.used(name):
+        # gRPC reads it once, when the first xds channel of the process is made.
+        os.environ.setdefault("GRPC_XDS_BOOTSTRAP_CONFIG", json.dumps(xds_bootstrap(settings, identity)))
+        async with grpc.aio.secure_channel(
+            f"xds:///{name}", channel_credentials(), options=channel_options(), interceptors=client_interceptors(token)
+        ) as channel:
+            yield channel
+
+
+@contextlib.asynccontextmanager
+async def _followed(destination: str) -> AsyncIterator[Live]:
+    """What the destination's operator says of retries and breaker, for all channels to it."""
+    live = Live()
+    async with (
+        Registry.from_environment() as registry,
+        background(follow(live, registry, destination), f"live-{destination}"),
+    ):
+        yield live
+
+
+_live = Shared(_followed)

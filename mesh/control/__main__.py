@@ -5,7 +5,6 @@ import contextlib
 import importlib
 import os
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -19,7 +18,7 @@ from mesh.control.ads import Ads
 from mesh.control.resources import Edge, resources
 from mesh.control.watch import Snapshot, Watch
 from mesh.registry import Registration, Registry, registered
-from mesh.serving import on_signal, run
+from mesh.serving import on_signal, registration_meta, run
 from mesh.settings import MeshSettings, SettingsError
 from mesh.telemetry import configure_logging, logger
 from mesh.transport import MESSAGE_BYTES, server_options
@@ -44,8 +43,7 @@ async def control(listen: str | None, services: Sequence[str], edge: Edge | None
         ads.publish(resources(snapshot, edge))
 
     async with _serving(ads, listen or settings.xds_servers[0]) as (host, port):
-        meta = {"version": settings.version, "started": datetime.now(UTC).isoformat(timespec="seconds")}
-        registration = Registration(NAME, instance, host, port, port, meta)
+        registration = Registration(NAME, instance, host, port, port, registration_meta(settings))
         async with (
             Registry(settings.consul_url) as registry,
             background(Watch(registry, services, publish).run(), "watch") as watching,

@@ -10,6 +10,10 @@
     needs    = ["consul", "postgres"]             # started only when these answer
     replicas = 1                                  # default 1
 
+    [intentions.auth]                             # who may call it, applied to Consul at the start; all else is refused
+    edge    = ["*"]                               # every method
+    reports = ["shop.auth.v1.AuthService/Login"]  # or package.Service/*
+
     [secrets]                                     # made once at the first start, kept in the run folder
     ADMIN_PASSWORD_FILE = "admin-password"        # variable that names the file = file name
 
@@ -47,6 +51,8 @@ class Declaration:
     """Command of the control plane; empty for none."""
     services: Mapping[str, Service] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    intentions: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Destination -> source -> methods, as mesh/intentions.py takes them."""
 
     @classmethod
     def load(cls, root: Path) -> "Declaration":
@@ -62,6 +68,7 @@ class Declaration:
                 control=_control(content.pop("control", None)),
                 services={name: _service(name, table) for name, table in content.pop("services", {}).items()},
                 secrets=dict(content.pop("secrets", {})),
+                intentions={name: _sources(name, table) for name, table in content.pop("intentions", {}).items()},
             )._without_rest(content)
         except FileNotFoundError:
             raise LocalError(
@@ -115,3 +122,10 @@ def _service(name: str, table: dict[str, Any]) -> Service:
     if not isinstance(replicas, int) or replicas < 0:
         raise ValueError(f"replicas in [services.{name}] must be a whole number from 0")
     return Service(name, tuple(table["command"]), frozenset(table.get("needs", ())), replicas)
+
+
+def _sources(destination: str, table: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    for source, methods in table.items():
+        if not isinstance(methods, list) or not all(isinstance(method, str) for method in methods):
+            raise ValueError(f"{source} in [intentions.{destination}] must be a list of methods")
+    return {source: tuple(methods) for source, methods in table.items()}

@@ -93,6 +93,11 @@ class Plan:
             known[variable] = str(self.site.run.secret(name)[0])
         return known | {"MESH_RUN_DIR": str(self.site.run.path), "MESH_VERSION": self._declaration.version}
 
+    @property
+    def intentions(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """Who may call whom, as declared."""
+        return self._declaration.intentions
+
     def check_external(self) -> dict[str, str]:
         """Versions of the components given from outside, checked side by side. Raises LocalError for the first bad."""
         given = [component for component in self.components.values() if component.external]
@@ -105,9 +110,9 @@ class Plan:
         own = [component.program() for component in self.components.values() if not component.external]
         programs = [program for program in own if program]
         if self._declaration.control:
-            programs.append(self._project_program(CONTROL, self._declaration.control))
+            programs.append(self._project_program(CONTROL, CONTROL, self._declaration.control))
         for instance, service in self.instances.items():
-            programs.append(self._project_program(instance, self._declaration.services[service].command))
+            programs.append(self._project_program(instance, service, self._declaration.services[service].command))
         return programs
 
     def graph(self) -> dict[str, frozenset[str]]:
@@ -119,7 +124,7 @@ class Plan:
             graph[instance] = self._declaration.services[service].needs | {"consul", CONTROL}
         return graph
 
-    def _project_program(self, name: str, command: tuple[str, ...]) -> Program:
+    def _project_program(self, name: str, service: str, command: tuple[str, ...]) -> Program:
         interpreter = (sys.executable,) if command[0] == "python" else (command[0],)
-        environment = {**self.environment(), "MESH_INSTANCE": name, "PYTHONUNBUFFERED": "1"}
+        environment = {**self.environment(), "MESH_INSTANCE": name, "MESH_SERVICE": service, "PYTHONUNBUFFERED": "1"}
         return Program(name, (*interpreter, *command[1:]), self.site.root, environment)

@@ -6,6 +6,7 @@ from threading import Event
 
 from mesh.local.components import Consul, NotReadyError
 from mesh.local.errors import LocalError
+from mesh.local.intentions import declare_intentions
 from mesh.local.plan import CONTROL, Plan
 from mesh.local.report import Report
 from mesh.local.status import connect, registered
@@ -49,6 +50,8 @@ class Starter:
             self.versions[name] = self._await(name, component.check, component.patience_seconds, cancelled)
             if self._fresh and isinstance(component, Consul):
                 component.forget_services()
+        if self._fresh and isinstance(component, Consul) and self._plan.intentions:
+            declare_intentions(component.url, self._plan.intentions)
         return component.shown
 
     def _start(self, name: str, cancelled: Event) -> str:

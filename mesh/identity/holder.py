@@ -1,0 +1,97 @@
+"""The certificate of this process, kept fresh for as long as it is held."""
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from prometheus_client import Gauge
+
+from mesh.background import background
+from mesh.identity import store
+from mesh.identity.spiffe import SpiffeId
+from mesh.registry import Leaf, Registry, Roots
+from mesh.settings import MeshSettings
+from mesh.shared import Shared
+from mesh.telemetry import logger
+
+_EXPIRY = Gauge("mesh_certificate_expiry_timestamp_seconds", "When the certificate ends", ["service"])
+_ISSUED = Gauge("mesh_certificate_issued_timestamp_seconds", "When the certificate began", ["service"])
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A leaf, and the roots to check others by."""
+
+    leaf: Leaf
+    roots: Roots
+
+    @property
+    def spiffe_id(self) -> SpiffeId:
+        return SpiffeId.parse(self.leaf.spiffe_id)
+
+    def validity(self) -> tuple[datetime, datetime]:
+        """From when till when."""
+        parsed = x509.load_pem_x509_certificate(self.leaf.chain_pem.encode())
+        return parsed.not_valid_before_utc, parsed.not_valid_after_utc
+
+
+class Identity:
+    """Who a process is. `certificate` is replaced as a whole, in the files too."""
+
+    def __init__(self, directory: Path, certificate: Certificate) -> None:
+        self.directory = directory
+        """Holds `current/cert.pem`, `current/key.pem` and `current/roots.pem`."""
+        self.spiffe_id = certificate.spiffe_id
+        self._take(certificate)
+
+    def _take(self, certificate: Certificate) -> None:
+        store.write(self.directory, certificate.leaf, certificate.roots)
+        self.certificate = certificate
+        issued, expires = certificate.validity()
+        _ISSUED.labels(self.spiffe_id.service).set(issued.timestamp())
+        _EXPIRY.labels(self.spiffe_id.service).set(expires.timestamp())
+        log.info("certificate taken", spiffe_id=str(certificate.spiffe_id), expires=expires.isoformat())
+
+    async def follow_leaf(self, registry: Registry) -> None:
+        """For ever."""
+        async for leaf in registry.watch_leaf(self.spiffe_id.service):
+            if leaf != self.certificate.leaf:
+                self._take(replace(self.certificate, leaf=leaf))
+
+    async def follow_roots(self, registry: Registry) -> None:
+        """For ever."""
+        async for roots in registry.watch_roots():
+            if roots != self.certificate.roots:
+                self._take(replace(self.certificate, roots=roots))
+
+
+def held(service: str) -> contextlib.AbstractAsyncContextManager[Identity]:
+    """The identity of `service`, the same for all its users in this process, renewed until the last one leaves.
+
+    Raises RegistryError if Consul cannot be reached at the start; later it may be away.
+    """
+    return _identities.used(service)
+
+
+@contextlib.asynccontextmanager
+async def _followed(service: str) -> AsyncIterator[Identity]:
+    with contextlib.ExitStack() as stack:
+        run = MeshSettings.from_environment().run_dir
+        parent = run / "identity" if run else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mesh-")))
+        async with Registry.from_environment() as registry:
+            certificate = Certificate(await registry.leaf(service), await registry.roots())
+            identity = Identity(parent / service, certificate)
+            async with (
+                background(identity.follow_leaf(registry), f"leaf-{service}"),
+                background(identity.follow_roots(registry), f"roots-{service}"),
+            ):
+                yield identity
+
+
+_identities = Shared(_followed)

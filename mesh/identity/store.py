@@ -1,0 +1,51 @@
+"""A certificate, its key and the roots as files, for gRPC's xDS client and for Envoy, who read no other way.
+
+All three change at one moment, since a certificate with another's key is worse than an old one: they are written to a
+folder of their own, and the symbolic link `current` is then turned to it by a rename.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from mesh.registry import Leaf, Roots
+
+CERTIFICATE, KEY, ROOTS = "cert.pem", "key.pem", "roots.pem"
+_KEPT = 2
+"""Folders that stay: a reader may be between the files of the last one."""
+
+
+def write(directory: Path, leaf: Leaf, roots: Roots) -> None:
+    """Makes them the current ones of `directory`, which is its owner's alone. Processes may do it side by side."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    contents = {CERTIFICATE: leaf.chain_pem, KEY: leaf.key_pem, ROOTS: roots.pem}
+    name = hashlib.sha256("".join(contents.values()).encode()).hexdigest()[:16]
+    version = directory / name
+    if not version.exists():
+        made = directory / f".{name}.{os.getpid()}"
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(mode=0o700)
+        for file, content in contents.items():
+            with os.fdopen(os.open(made / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+                opened.write(content)
+        try:
+            made.rename(version)
+        except OSError:  # another process was faster, with the same content
+            shutil.rmtree(made)
+    link = directory / f".current.{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(name)
+    link.replace(directory / "current")
+    os.utime(version)
+    _forget(directory, name)
+
+
+def _forget(directory: Path, current: str) -> None:
+    versions = [path for path in directory.iterdir() if path.is_dir() and not path.is_symlink() and path.name[0] != "."]
+    with contextlib.suppress(OSError):  # another process forgets the same ones
+        versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in versions[_KEPT:]:
+            if old.name != current:
+                shutil.rmtree(old)

@@ -1,0 +1,52 @@
+"""Which workload calls, and whether an intention lets it."""
+
+from functools import lru_cache
+from typing import Any
+
+import grpc
+
+import mesh
+from mesh import callers
+from mesh.identity import SpiffeId
+from mesh.intentions import Intentions
+from mesh.interceptors.chain import Handler, Rpc
+from mesh.telemetry import logger
+from mesh.v1.error_reason_pb2 import ErrorReason
+
+error = mesh.errors(ErrorReason)
+log = logger(__name__)
+_NAMES = "x509_subject_alternative_name"
+
+
+class Peer:
+    """Refuses a workload that no intention allows; the allowed one is known as `callers.peer`."""
+
+    def __init__(self, identity: SpiffeId, intentions: Intentions) -> None:
+        self._domain = identity.trust_domain
+        self._intentions = intentions
+
+    def wrap(self, rpc: Rpc, proceed: Handler) -> Handler:
+        path, intentions, domain = rpc.path, self._intentions, self._domain
+
+        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            workload = _workload(tuple(context.auth_context().get(_NAMES, ())))
+            if workload is None or workload.trust_domain != domain:
+                log.warning("audit: unknown workload refused", method=path, peer=context.peer())
+                raise error(ErrorReason.ERROR_REASON_PEER_UNKNOWN)
+            if not intentions.allows(workload.service, path):
+                log.warning("audit: workload refused", source=str(workload), method=path, peer=context.peer())
+                raise error(ErrorReason.ERROR_REASON_PEER_NOT_ALLOWED, source=workload.service, method=path)
+            callers.peer.set(workload.service)
+            return await proceed(request, context)
+
+        return handle
+
+
+@lru_cache(maxsize=1024)
+def _workload(names: tuple[bytes, ...]) -> SpiffeId | None:
+    """The one SPIFFE ID among a certificate's names; a certificate with several is no SVID (SPIFFE X.509-SVID 2)."""
+    uris = [name.decode() for name in names if name.startswith(b"spiffe://")]
+    try:
+        return SpiffeId.parse(uris[0]) if len(uris) == 1 else None
+    except ValueError:
+        return None
