@@ -1,5 +1,12 @@
-"""What a process tells of itself. Structured logs now; traces and metrics have their place here."""
+"""What a process tells of itself.
 
-from mesh.telemetry.logs import configure_logging, logger
+logs         structured, each line with the call that it is of, without secrets (redaction)
+tracing      spans of the calls that are sampled: to an OTLP endpoint, or to a file of this machine (trace_files)
+traces       reading those files
+metrics      the port for Prometheus
+calls        the call being served, as logs and traces name it
+"""
 
-__all__ = ["configure_logging", "logger"]
+from mesh.telemetry.logs import apply_log_level, configure_logging, logger
+
+__all__ = ["apply_log_level", "configure_logging", "logger"]

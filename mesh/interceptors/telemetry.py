@@ -1,0 +1,79 @@
+"""How often each method is called, how it ends and how long it takes; and of the sampled calls a trace."""
+
+import random
+import time
+from typing import Any
+
+import grpc
+from prometheus_client import Counter, Gauge, Histogram
+
+from mesh.interceptors.chain import Handler, Rpc
+from mesh.live.settings import Live
+from mesh.telemetry import calls, logger
+from mesh.telemetry.tracing import final_code, traced
+
+CALLS = Counter("mesh_server_calls", "Calls that ended, by the status that was sent.", ["service", "method", "code"])
+SECONDS = Histogram(
+    "mesh_server_call_seconds",
+    "How long calls took, from the first byte read by the handler to the status.",
+    ["service", "method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120),
+)
+ACTIVE = Gauge("mesh_server_calls_active", "Calls being served.", ["service", "method"])
+
+_TOLD = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+"""Failures that get a line in the log: the server's own, but for INTERNAL, which Errors tells of with its cause."""
+
+log = logger(__name__)
+
+
+class Telemetry:
+    """Outermost: what it sees is what the caller gets."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def wrap(self, rpc: Rpc, proceed: Handler) -> Handler:
+        path, live = rpc.path, self._live
+        service, _, method = path.removeprefix("/").rpartition("/")
+        seconds, active = SECONDS.labels(service, method), ACTIVE.labels(service, method)
+        ended = {code: CALLS.labels(service, method, code.name) for code in grpc.StatusCode}
+        well = ended[grpc.StatusCode.OK]
+        proceed_traced = traced(path, proceed)
+
+        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            traceparent = None
+            metadata: Any = context.invocation_metadata() or ()
+            for key, value in metadata:
+                if key == "traceparent" and calls.well_formed(value):
+                    traceparent = value
+                elif key == "x-request-id":
+                    calls.keep_request_id(value)
+            calls.current.set(calls.Call(path, traceparent))
+            begins = traceparent is None  # here, as far as anyone knows
+            sampled = random.random() < live.current.trace_ratio if begins else calls.sampled(traceparent)  # noqa: S311
+            active.inc()
+            started = time.perf_counter()
+            try:
+                response = await (proceed_traced if sampled else proceed)(request, context)
+            except BaseException as problem:
+                code = final_code(context, problem)
+                ended[code].inc()
+                if code in _TOLD:
+                    log.warning("call failed", code=code.name, seconds=round(time.perf_counter() - started, 4))
+                raise
+            else:
+                (ended[final_code(context, None)] if context.code() else well).inc()
+                return response
+            finally:
+                seconds.observe(time.perf_counter() - started)
+                active.dec()
+
+        return handle

@@ -1,0 +1,211 @@
+"""Spans of the calls that are sampled (OpenTelemetry, W3C trace context).
+
+Whether a call is sampled is decided once, where its trace begins, by the live settings of the service that it reaches
+(or by the edge); everybody behind that follows what `traceparent` says. A call that is not sampled never reaches the
+SDK. See docs/adr/0011.
+"""
+
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+from opentelemetry import propagate, trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from mesh import callers
+from mesh.telemetry import calls
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""Where this variable says, spans go; without it to a file below MESH_RUN_DIR."""
+_EXPORT_MILLISECONDS = 1000
+
+_propagator = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer("mesh")
+_STATUS = "rpc.grpc.status_code"
+# A trace of ours begins only where we have decided so; one whose parent decided otherwise stays unrecorded.
+_SAMPLER = ParentBased(root=ALWAYS_ON, remote_parent_not_sampled=ALWAYS_OFF)
+
+
+@contextlib.contextmanager
+def tracing(service: str, instance: str, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """Sends the spans of this process where its environment says until the block ends, and the last ones then.
+
+    OpenTelemetry has one provider a process: the first of these blocks is the one that counts.
+    """
+    exporter = _exporter(instance, environment)
+    if exporter is None:
+        yield
+        return
+    resource = Resource.create({"service.name": service, "service.instance.id": instance})
+    provider = TracerProvider(sampler=_SAMPLER, resource=resource, shutdown_on_exit=False)
+    # A thread of its own writes or sends: the event loop waits for neither a disk nor a collector.
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_EXPORT_MILLISECONDS))
+    propagate.set_global_textmap(_propagator)  # no baggage: what a stranger sends is not carried on
+    trace.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+def _exporter(instance: str, environment: Mapping[str, str]) -> SpanExporter | None:
+    if environment.get(ENDPOINT):
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - if needed
+
+        return OTLPSpanExporter()
+    if environment.get("MESH_RUN_DIR"):
+        from mesh.telemetry.trace_files import FileExporter, TraceFile  # noqa: PLC0415
+
+        return FileExporter(TraceFile(Path(environment["MESH_RUN_DIR"]), instance))
+    return None
+
+
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
+"""A handler of the interceptor chain: request or requests, and the context -> the response, or None."""
+
+
+def traced(path: str, behaviour: Behaviour) -> Behaviour:
+    """The handler within a server span, as opentelemetry-instrumentation-grpc makes it.
+
+    Its interceptor is bound to the method here, once; the call itself then goes straight to what it returned.
+    """
+    from opentelemetry.instrumentation.grpc import aio_server_interceptor  # noqa: PLC0415
+
+    async def within(request: Any, context: Any) -> Any:
+        span = trace.get_current_span()
+        if (call := calls.current.get()) is not None:
+            call.traceparent = _traceparent(span.get_span_context())
+        if (request_id := callers.request_id.get()) is not None:
+            span.set_attribute("mesh.request_id", request_id)
+        try:
+            return await behaviour(request, context)
+        except BaseException as problem:
+            code = final_code(context, problem)
+            _tell(span, code, failed=code in _FAULTS)
+            raise
+        finally:
+            if peer := callers.peer.get():
+                span.set_attribute("mesh.peer", peer)
+
+    handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(within)
+
+    async def bare(_: object) -> "grpc.RpcMethodHandler[Any, Any]":
+        return handler
+
+    binding = aio_server_interceptor().intercept_service(bare, _Details(path))  # type: ignore[no-untyped-call]
+    try:
+        binding.send(None)
+    except StopIteration as bound:
+        return bound.value.unary_unary  # type: ignore[no-any-return]
+    raise RuntimeError("the interceptor waits before it has a call")
+
+
+class _Details:
+    """What grpc tells an interceptor of a call before it begins."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.invocation_metadata = ()
+
+
+def final_code(context: Any, problem: BaseException | None) -> grpc.StatusCode:
+    """The status that the caller gets, after the handler returned or raised."""
+    code = context.code()
+    if code:
+        return code if isinstance(code, grpc.StatusCode) else _BY_NUMBER[code]
+    if problem is None:
+        return grpc.StatusCode.OK
+    if isinstance(problem, Exception):
+        return grpc.StatusCode.UNKNOWN
+    over = (left := context.time_remaining()) is not None and left <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED
+
+
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def outgoing(path: str) -> trace.Span | None:
+    """A span for a call that leaves, if the work that it is made for is sampled; `ended` ends it."""
+    if not trace.get_current_span().get_span_context().trace_flags.sampled:
+        return None
+    service, _, method = path.removeprefix("/").rpartition("/")
+    attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+    return _tracer.start_span(path, kind=trace.SpanKind.CLIENT, attributes=attributes)
+
+
+def carried_by(span: trace.Span | None) -> str | None:
+    """The `traceparent` to send: of the span, or that of the unsampled call being served; None: there is neither."""
+    if span is not None:
+        return _traceparent(span.get_span_context())
+    call = calls.current.get()
+    return None if call is None else call.traceparent
+
+
+def ended(span: trace.Span, code: grpc.StatusCode) -> None:
+    """Ends the span of a call that left."""
+    _tell(span, code, failed=code is not grpc.StatusCode.OK)
+    span.end()
+
+
+def _tell(span: trace.Span, code: grpc.StatusCode, *, failed: bool) -> None:
+    span.set_attribute(_STATUS, code.value[0])
+    if failed:
+        span.set_status(trace.Status(trace.StatusCode.ERROR, code.name))
+
+
+_FAULTS = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+"""What a server's span calls an error: the rest is the caller's doing (OpenTelemetry's conventions for gRPC)."""
+
+
+def carried() -> dict[str, str]:
+    """What a message or a job has to hold so that `continued` goes on where this task is. Empty outside a call."""
+    holder: dict[str, str] = {}
+    if trace.get_current_span().get_span_context().trace_flags.sampled:
+        _propagator.inject(holder)
+    elif (call := calls.current.get()) is not None:
+        holder["traceparent"] = call.traceparent
+    if holder:
+        holder["x-request-id"] = calls.request_id()
+    return holder
+
+
+@contextlib.contextmanager
+def continued(carried: Mapping[str, str], name: str) -> Iterator[None]:
+    """Does the work called `name` as part of what `carried` is of: its logs say so, and its span if it is sampled.
+
+    For the consumer of a message and the worker of a job. Values that are missing or malformed carry nothing on.
+    """
+    traceparent = carried.get("traceparent")
+    if traceparent is not None and not calls.well_formed(traceparent):
+        traceparent = None
+    call = calls.Call(name, traceparent)
+    with contextlib.ExitStack() as stack:
+        stack.callback(calls.current.reset, calls.current.set(call))
+        stack.callback(callers.request_id.reset, callers.request_id.set(carried.get("x-request-id")))
+        if traceparent is not None and calls.sampled(traceparent):
+            context = _propagator.extract({"traceparent": traceparent})
+            span = stack.enter_context(
+                _tracer.start_as_current_span(name, context=context, kind=trace.SpanKind.CONSUMER)
+            )
+            call.traceparent = _traceparent(span.get_span_context())
+        yield
+
+
+def _traceparent(context: trace.SpanContext) -> str:
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
