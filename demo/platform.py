@@ -43,7 +43,7 @@ class Platform:
     def of(cls, stack: Stack) -> "Platform":
         """Also gives this process what `mesh.connect` needs. Raises LocalError if the stack isn't up."""
         environment = stack.environment
-        os.environ.update(environment)
+        os.environ.update(environment | {"MESH_SERVICE": "demo"})
         return cls(
             edge=f"127.0.0.1:{stack.port('edge')}",
             consul=environment["CONSUL_HTTP_ADDR"],

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from cryptography import x509
@@ -81,17 +82,22 @@ def held(service: str) -> contextlib.AbstractAsyncContextManager[Identity]:
 
 @contextlib.asynccontextmanager
 async def _followed(service: str) -> AsyncIterator[Identity]:
-    with contextlib.ExitStack() as stack:
-        run = MeshSettings.from_environment().run_dir
-        parent = run / "identity" if run else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mesh-")))
-        async with Registry.from_environment() as registry:
-            certificate = Certificate(await registry.leaf(service), await registry.roots())
-            identity = Identity(parent / service, certificate)
-            async with (
-                background(identity.follow_leaf(registry), f"leaf-{service}"),
-                background(identity.follow_roots(registry), f"roots-{service}"),
-            ):
-                yield identity
+    run = MeshSettings.from_environment().run_dir
+    parent = run / "identity" if run else Path(_folder_of_this_process().name)
+    async with Registry.from_environment() as registry:
+        certificate = Certificate(await registry.leaf(service), await registry.roots())
+        identity = Identity(parent / service, certificate)
+        async with (
+            background(identity.follow_leaf(registry), f"leaf-{service}"),
+            background(identity.follow_roots(registry), f"roots-{service}"),
+        ):
+            yield identity
+
+
+@cache
+def _folder_of_this_process() -> "tempfile.TemporaryDirectory[str]":
+    """Removed at its end, not sooner: gRPC reads the files' names once and the files for ever."""
+    return tempfile.TemporaryDirectory(prefix="mesh-identity-")
 
 
 _identities = Shared(_followed)
