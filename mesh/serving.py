@@ -20,6 +20,7 @@ from mesh.registry import Registration, RegistryError, registered
 from mesh.server import Server, services_of
 from mesh.settings import MeshSettings, SettingsError
 from mesh.telemetry import configure_logging, logger
+from mesh.telemetry.process import observed
 from mesh.transport import MESSAGE_BYTES, server_options
 
 DRAIN_SECONDS = 10.0
@@ -59,12 +60,12 @@ async def serve_server(server: Server, member: Membership) -> None:
     """As `serve`, for a server that is made already."""
     settings, name = MeshSettings.from_environment(), member.service
     instance = settings.instance or f"{name}-{os.getpid()}"
-    configure_logging(name, instance)
     stopping = on_signal()
-    port = await server.start(settings.host, credentials=server_credentials(member.identity))
-    async with _health_port(server, settings.host) as health_port:
+    async with observed(name, instance, settings.host) as ports, _health_port(server, settings.host) as health_port:
+        port = await server.start(settings.host, credentials=server_credentials(member.identity))
         await server.set_serving(True, also=[name])
-        registration = Registration(name, instance, settings.host, port, health_port, registration_meta(settings))
+        meta = registration_meta(settings) | ports
+        registration = Registration(name, instance, settings.host, port, health_port, meta)
         try:
             async with registered(member.registry, registration):
                 await stopping.wait()

@@ -57,8 +57,8 @@ class Telemetry:
                 elif key == "x-request-id":
                     calls.keep_request_id(value)
             calls.current.set(calls.Call(path, traceparent))
-            begins = traceparent is None  # here, as far as anyone knows
-            sampled = random.random() < live.current.trace_ratio if begins else calls.sampled(traceparent)  # noqa: S311
+            # Who begins a trace decides; as far as anyone knows that is here if none came.
+            sampled = calls.sampled(traceparent) if traceparent else random.random() < live.current.trace_ratio  # noqa: S311
             active.inc()
             started = time.perf_counter()
             try:

@@ -13,11 +13,13 @@ _LONGEST_REQUEST_ID = 128
 class Call:
     """What is served in this task. Ids that nobody brought are made when they are first asked for."""
 
-    __slots__ = ("_traceparent", "method")
+    __slots__ = ("_traceparent", "method", "recorded")
 
     def __init__(self, method: str, traceparent: str | None) -> None:
         self.method = method
         """`/package.Service/Method`, or what a job or a message is called."""
+        self.recorded = False
+        """Whether it has a span, which `traceparent` then names."""
         self._traceparent = traceparent
 
     @property
@@ -27,9 +29,10 @@ class Call:
             self._traceparent = f"00-{_random(128):032x}-{_random(64):016x}-00"
         return self._traceparent
 
-    @traceparent.setter
-    def traceparent(self, value: str) -> None:
-        self._traceparent = value
+    def record(self, traceparent: str) -> None:
+        """Has it go on under a span of its own."""
+        self._traceparent = traceparent
+        self.recorded = True
 
     @property
     def trace_id(self) -> str:

@@ -5,9 +5,11 @@ Whether a call is sampled is decided once, where its trace begins, by the live s
 SDK. See docs/adr/0011.
 """
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,8 @@ _STATUS = "rpc.grpc.status_code"
 _SAMPLER = ParentBased(root=ALWAYS_ON, remote_parent_not_sampled=ALWAYS_OFF)
 
 
-@contextlib.contextmanager
-def tracing(service: str, instance: str, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def tracing(service: str, instance: str, environment: Mapping[str, str] = os.environ) -> AsyncIterator[None]:
     """Sends the spans of this process where its environment says until the block ends, and the last ones then.
 
     OpenTelemetry has one provider a process: the first of these blocks is the one that counts.
@@ -52,7 +54,7 @@ def tracing(service: str, instance: str, environment: Mapping[str, str] = os.env
     try:
         yield
     finally:
-        provider.shutdown()
+        await asyncio.to_thread(provider.shutdown)
 
 
 def _exporter(instance: str, environment: Mapping[str, str]) -> SpanExporter | None:
@@ -81,7 +83,7 @@ def traced(path: str, behaviour: Behaviour) -> Behaviour:
     async def within(request: Any, context: Any) -> Any:
         span = trace.get_current_span()
         if (call := calls.current.get()) is not None:
-            call.traceparent = _traceparent(span.get_span_context())
+            call.record(_traceparent(span.get_span_context()))
         if (request_id := callers.request_id.get()) is not None:
             span.set_attribute("mesh.request_id", request_id)
         try:
@@ -131,27 +133,47 @@ def final_code(context: Any, problem: BaseException | None) -> grpc.StatusCode:
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def outgoing(path: str) -> trace.Span | None:
-    """A span for a call that leaves, if the work that it is made for is sampled; `ended` ends it."""
-    if not trace.get_current_span().get_span_context().trace_flags.sampled:
-        return None
+def outgoing(path: str, begin: "partial[Any]") -> Callable[..., Any]:
+    """What makes an attempt of a call, `begin`: with a span of its own, if the work behind the call is sampled.
+
+    If it is not, `unrecorded` is all that a call has to carry.
+    """
+    call = calls.current.get()
+    recorded = call.recorded if call is not None else trace.get_current_span().is_recording()
+    return partial(_attempt, path, begin) if recorded else begin
+
+
+def unrecorded() -> str | None:
+    """The `traceparent` that has whoever is called record nothing either; None: it may do as it likes."""
+    call = calls.current.get()
+    return None if call is None or call.recorded else call.traceparent
+
+
+def _attempt(path: str, begin: "partial[Any]", **options: Any) -> Any:
     service, _, method = path.removeprefix("/").rpartition("/")
     attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
-    return _tracer.start_span(path, kind=trace.SpanKind.CLIENT, attributes=attributes)
+    span = _tracer.start_span(path, kind=trace.SpanKind.CLIENT, attributes=attributes)
+    sent = [pair for pair in begin.keywords["metadata"] or () if pair[0] != "traceparent"]
+    sent.append(("traceparent", _traceparent(span.get_span_context())))
+    try:
+        attempt = begin(**options, metadata=grpc.aio.Metadata(*sent))
+    except BaseException:
+        span.end()
+        raise
+    ending = asyncio.ensure_future(_end(span, attempt))
+    _ending.add(ending)
+    ending.add_done_callback(_ending.discard)
+    return attempt
 
 
-def carried_by(span: trace.Span | None) -> str | None:
-    """The `traceparent` to send: of the span, or that of the unsampled call being served; None: there is neither."""
-    if span is not None:
-        return _traceparent(span.get_span_context())
-    call = calls.current.get()
-    return None if call is None else call.traceparent
-
-
-def ended(span: trace.Span, code: grpc.StatusCode) -> None:
-    """Ends the span of a call that left."""
+async def _end(span: trace.Span, attempt: Any) -> None:
+    code = await attempt.code()
     _tell(span, code, failed=code is not grpc.StatusCode.OK)
     span.end()
+
+
+_ending: set["asyncio.Future[None]"] = set()
+"""The loop itself keeps no hold of its tasks."""
 
 
 def _tell(span: trace.Span, code: grpc.StatusCode, *, failed: bool) -> None:
@@ -203,7 +225,7 @@ def continued(carried: Mapping[str, str], name: str) -> Iterator[None]:
             span = stack.enter_context(
                 _tracer.start_as_current_span(name, context=context, kind=trace.SpanKind.CONSUMER)
             )
-            call.traceparent = _traceparent(span.get_span_context())
+            call.record(_traceparent(span.get_span_context()))
         yield
 
 
