@@ -6,7 +6,9 @@ https://developer.hashicorp.com/consul/docs/connect/ca
 import re
 from dataclasses import dataclass
 
-_FORM = re.compile(r"spiffe://(?P<domain>[a-z0-9.-]+)/ns/default/dc/(?P<datacenter>[^/]+)/svc/(?P<service>[^/]+)")
+_FORM = re.compile(
+    r"spiffe://(?P<domain>[a-z0-9.-]+)/ns/default/dc/(?P<datacenter>[\w.-]+)/svc/(?P<service>[\w.-]+)", re.ASCII
+)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import contextlib
 import hashlib
 import os
 import shutil
+import tempfile
+import uuid
 from pathlib import Path
 
 from mesh.registry import Leaf, Roots
@@ -24,9 +26,7 @@ def write(directory: Path, leaf: Leaf, roots: Roots) -> None:
     name = hashlib.sha256("".join(contents.values()).encode()).hexdigest()[:16]
     version = directory / name
     if not version.exists():
-        made = directory / f".{name}.{os.getpid()}"
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir(mode=0o700)
+        made = Path(tempfile.mkdtemp(prefix=".new-", dir=directory))
         for file, content in contents.items():
             with os.fdopen(os.open(made / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
                 opened.write(content)
@@ -34,11 +34,13 @@ def write(directory: Path, leaf: Leaf, roots: Roots) -> None:
             made.rename(version)
         except OSError:  # another process was faster, with the same content
             shutil.rmtree(made)
-    link = directory / f".current.{os.getpid()}"
-    link.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # another process has made a newer one current, and forgotten this
+        os.utime(version)
+    link = directory / f".current-{uuid.uuid4().hex}"
     link.symlink_to(name)
     link.replace(directory / "current")
-    os.utime(version)
+    if not version.exists():  # forgotten by another process just before
+        write(directory, leaf, roots)
     _forget(directory, name)
 
 
