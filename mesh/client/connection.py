@@ -9,7 +9,7 @@ import grpc
 
 from mesh.background import background
 from mesh.client.bootstrap import xds_bootstrap
-from mesh.client.outgoing import client_interceptors
+from mesh.client.channel import MeshChannel
 from mesh.identity import held
 from mesh.identity.credentials import channel_credentials
 from mesh.live.follow import follow
@@ -39,12 +39,11 @@ async def connect(
     caller = service or settings.service
     if not caller:
         raise SettingsError("MESH_SERVICE is not set: it is the name of the service as which this process calls others")
-    async with held(caller) as identity, _live.used(name):
+    async with held(caller) as identity, _live.used(name) as live:
         # gRPC reads it once, when the first xds channel of the process is made.
         os.environ.setdefault("GRPC_XDS_BOOTSTRAP_CONFIG", json.dumps(xds_bootstrap(settings, identity)))
-        async with grpc.aio.secure_channel(
-            f"xds:///{name}", channel_credentials(), options=channel_options(), interceptors=client_interceptors(token)
-        ) as channel:
+        inner = grpc.aio.secure_channel(f"xds:///{name}", channel_credentials(), options=channel_options())
+        async with MeshChannel(inner, name, token=token, live=live) as channel:
             yield channel
 
 

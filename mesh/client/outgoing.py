@@ -1,91 +1,54 @@
-"""What happens to an outgoing call."""
+"""What a call brings with it: how long it may take, who it speaks for, what it belongs to."""
 
-from collections.abc import AsyncIterable, Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 import grpc
 
-from mesh import callers, contract
+from mesh import callers
+from mesh.resilience.deadline import remaining_to_call
+
+Pair = tuple[str, str | bytes]
 
 
-def client_interceptors(token: Callable[[], str | None] | None = None) -> list[grpc.aio.ClientInterceptor]:
-    """What every outgoing call passes; grpc.aio wants a class for each kind of RPC."""
-    outgoing = _Outgoing(token)
-    return [_UnaryUnary(outgoing), _UnaryStream(outgoing), _StreamUnary(outgoing), _StreamStream(outgoing)]
+class Headers(grpc.aio.Metadata):
+    """Metadata that nobody changes: grpc.aio takes it as it is, without the dictionary and the copies of the other."""
+
+    def __init__(self, pairs: tuple[Pair, ...]) -> None:
+        self._pairs = pairs
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
 
 
-class _Outgoing:
-    def __init__(self, token: Callable[[], str | None] | None) -> None:
-        self._token = token or _carried_on
-
-    def details(self, given: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
-        """The call with its deadline and its token."""
-        method = given.method.decode() if isinstance(given.method, bytes) else given.method
-        metadata = grpc.aio.Metadata(*(given.metadata or ()))
-        if metadata.get("authorization") is None and (token := self._token()):
-            metadata.add("authorization", f"Bearer {token}")
-        return grpc.aio.ClientCallDetails(
-            method=given.method,
-            timeout=given.timeout if given.timeout is not None else _default_deadline(method),
-            metadata=metadata,
-            credentials=given.credentials,
-            wait_for_ready=given.wait_for_ready,
-        )
+def carried_on() -> str | None:
+    """The token of the call being served."""
+    caller = callers.current.get()
+    return None if caller is None else caller.token
 
 
-def _carried_on() -> str | None:
-    caller = callers.caller()
-    return caller.token if caller else None
+def headers(given: Iterable[Pair] | None, token: Callable[[], str | None]) -> Headers | None:
+    """What the caller gives, and the token, the request id and the trace where it gives none.
+
+    The one place where a call gets headers.
+    """
+    pairs = [] if given is None else list(given)
+    own = {key for key, _ in pairs} if pairs else ()
+    if "authorization" not in own and (bearer := token()):
+        pairs.append(("authorization", f"Bearer {bearer}"))
+    if "x-request-id" not in own and (request_id := callers.request_id.get()):
+        pairs.append(("x-request-id", request_id))
+    return Headers(tuple(pairs)) if pairs else None
 
 
-def _default_deadline(method: str) -> float | None:
-    try:
-        return contract.method(method).default_deadline_seconds
-    except contract.ContractError:
-        return None  # health, reflection and other services that have no contract of ours
+def seconds(given: float | None, default: float | None) -> float | None:
+    """How long the call may take: what the caller gives or else the contract, and no longer than the call being
+    served has left.
 
-
-class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, outgoing: _Outgoing) -> None:
-        self._outgoing = outgoing
-
-    async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        return await continuation(self._outgoing.details(client_call_details), request)
-
-
-class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
-    def __init__(self, outgoing: _Outgoing) -> None:
-        self._outgoing = outgoing
-
-    async def intercept_unary_stream(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        return await continuation(self._outgoing.details(client_call_details), request)
-
-
-class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
-    def __init__(self, outgoing: _Outgoing) -> None:
-        self._outgoing = outgoing
-
-    async def intercept_stream_unary(
-        self,
-        continuation: Callable[..., Any],
-        client_call_details: grpc.aio.ClientCallDetails,
-        request_iterator: AsyncIterable[Any] | Iterable[Any],
-    ) -> Any:
-        return await continuation(self._outgoing.details(client_call_details), request_iterator)
-
-
-class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
-    def __init__(self, outgoing: _Outgoing) -> None:
-        self._outgoing = outgoing
-
-    async def intercept_stream_stream(
-        self,
-        continuation: Callable[..., Any],
-        client_call_details: grpc.aio.ClientCallDetails,
-        request_iterator: AsyncIterable[Any] | Iterable[Any],
-    ) -> Any:
-        return await continuation(self._outgoing.details(client_call_details), request_iterator)
+    Not positive: too late to call.
+    """
+    own = default if given is None else given
+    left = remaining_to_call()
+    return own if left is None or (own is not None and own < left) else left

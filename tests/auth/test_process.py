@@ -13,7 +13,7 @@ import jwt
 from retail.auth.v1 import auth_service_pb2 as messages
 from retail.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
-from mesh.client import client_interceptors
+from mesh.client import MeshChannel
 from mesh.registry import Instance, Registry
 from mesh.transport import channel_options
 from tests.auth.serving import ADA_PASSWORD, ADMIN_PASSWORD, Client, key_id, refused
@@ -55,9 +55,8 @@ async def healthy(registry: Registry, count: int) -> tuple[Instance, ...]:
 
 
 def calling(instance: Instance, token: str | None = None) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(
-        f"{instance.host}:{instance.port}", options=channel_options(), interceptors=client_interceptors(lambda: token)
-    )
+    address = f"{instance.host}:{instance.port}"
+    return MeshChannel(grpc.aio.insecure_channel(address, options=channel_options()), address, token=lambda: token)
 
 
 async def test_two_processes_are_one_service_until_they_are_told_to_end(

@@ -13,7 +13,7 @@ import grpc
 import httpx
 import pytest
 
-from mesh.client import client_interceptors
+from mesh.client import MeshChannel
 from mesh.local import Stack, running
 from mesh.local.supervisor import Supervisor
 from mesh.registry import Registry
@@ -46,7 +46,7 @@ class Edge:
     def channel(self, token: str | None = None) -> grpc.aio.Channel:
         """A gRPC channel with a token of all permissions, or with this one; "" sends none."""
         token = self.issuer.token(permissions=EVERYTHING) if token is None else token
-        return grpc.aio.insecure_channel(self.address, interceptors=client_interceptors(lambda: token))
+        return MeshChannel(grpc.aio.insecure_channel(self.address), self.address, token=lambda: token)
 
     @contextlib.contextmanager
     def stopped(self, name: str) -> Iterator[None]:

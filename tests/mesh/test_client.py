@@ -10,7 +10,7 @@ from retail.sales.v1.sales_service_pb2_grpc import SalesServiceServicer, SalesSe
 
 from mesh import contract
 from mesh.callers import current
-from mesh.client import client_interceptors, xds_bootstrap
+from mesh.client import MeshChannel, xds_bootstrap
 from mesh.settings import MeshSettings
 from mesh.testing import Served, serving
 
@@ -31,7 +31,7 @@ class Sales(SalesServiceServicer):
 
     async def GetSale(self, request: Any, context: Any) -> sales.GetSaleResponse:
         self._keep(context)
-        async with grpc.aio.insecure_channel(self.address, interceptors=client_interceptors()) as channel:
+        async with MeshChannel(grpc.aio.insecure_channel(self.address), self.address) as channel:
             await SalesServiceStub(channel).ListSales(sales.ListSalesRequest())
         return sales.GetSaleResponse()
 
