@@ -1,4 +1,7 @@
-"""Verbs that a product adds: entry points in the group `meshctl.commands`, each a function or a `typer.Typer`."""
+"""Verbs that are imported when they are called, each a function or a `typer.Typer`.
+
+Those of a product are entry points in the group `meshctl.commands`.
+"""
 
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -7,14 +10,20 @@ import typer
 from typer.core import TyperGroup
 
 GROUP = "meshctl.commands"
+_OWN = {
+    "live": "mesh.cli.live:live",
+    "faults": "mesh.cli.faults:faults",
+    "split": "mesh.cli.split:split",
+}
+"""Those of meshctl itself that need more than a moment to import."""
 
 
 class Verbs(TyperGroup):
-    """A command group that imports an added verb only when it is called or listed in the help."""
+    """A command group that imports such a verb only when it is called or listed in the help."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Own verbs, then the added ones."""
-        own = super().list_commands(ctx)
+        """Own verbs, then those of the product."""
+        own = [*super().list_commands(ctx), *_OWN]
         return own + sorted(added().keys() - set(own))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -33,5 +42,6 @@ class Verbs(TyperGroup):
 
 
 def added() -> dict[str, EntryPoint]:
-    """The entry points by verb."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+    """The entry points by verb; no product replaces a verb of meshctl."""
+    own = [EntryPoint(name, value, GROUP) for name, value in _OWN.items()]
+    return {point.name: point for point in (*entry_points(group=GROUP), *own)}

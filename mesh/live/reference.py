@@ -63,9 +63,4 @@ def _allowed(schema: dict[str, Any]) -> str:
         case "number":
             least = f"from {schema['minimum']:g}" if "minimum" in schema else f"above {schema['exclusiveMinimum']:g}"
             return f"number {least} to {schema['maximum']:g}"
-        case "array":
-            return "list of texts"
-        case "object":
-            return "object of texts"
-        case other:
-            return str(other)
+    return {"array": "list of texts", "object": "object of texts"}.get(schema["type"], str(schema["type"]))
