@@ -64,6 +64,8 @@ class Registration:
     port: int
     health_port: int
     meta: dict[str, str]
+    health_host: str = ""
+    """Where health checks are answered; empty: at `host`."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,10 @@ class Registry:
         It is entered as passing: whoever registers is serving already, and the check corrects it within a second.
         """
         check = consul.Check.grpc(
-            f"{instance.host}:{instance.health_port}/{instance.service}", "1s", timeout="2s", deregister="10m"
+            f"{instance.health_host or instance.host}:{instance.health_port}/{instance.service}",
+            "1s",
+            timeout="2s",
+            deregister="10m",
         )
         check["status"] = "passing"
         await self._call(

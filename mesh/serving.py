@@ -62,10 +62,11 @@ async def serve_server(server: Server, member: Membership) -> None:
     instance = settings.instance or f"{name}-{os.getpid()}"
     stopping = on_signal()
     async with observed(name, instance, settings.host) as ports, _health_port(server, settings.host) as health_port:
-        port = await server.start(settings.host, credentials=server_credentials(member.identity))
+        port = await server.start(settings.host, settings.port, credentials=server_credentials(member.identity))
         await server.set_serving(True, also=[name])
         meta = registration_meta(settings) | ports
-        registration = Registration(name, instance, settings.host, port, health_port, meta)
+        address = settings.advertised or (settings.host, port)
+        registration = Registration(name, instance, *address, health_port, meta, settings.host)
         try:
             async with registered(member.registry, registration):
                 await stopping.wait()

@@ -29,7 +29,11 @@ class MeshSettings:
     version: str
     """The version of what is served. From MESH_VERSION."""
     host: str
-    """The address to listen on and to be found at. From MESH_HOST."""
+    """The address to listen on, and to be found at unless `advertised` is another. From MESH_HOST."""
+    port: int
+    """The port to listen on; 0 picks a free one. From MESH_PORT."""
+    advertised: tuple[str, int] | None
+    """Where others find what listens here, if a proxy or a port mapping stands between. From MESH_ADVERTISE."""
     service: str
     """As whom this process calls others; a service that serves calls as itself. From MESH_SERVICE."""
     zone: str
@@ -59,6 +63,8 @@ class MeshSettings:
             instance=environment.get("MESH_INSTANCE", ""),
             version=environment.get("MESH_VERSION", "0"),
             host=environment.get("MESH_HOST", "127.0.0.1"),
+            port=whole_number(environment, "MESH_PORT", 0, least=0, most=65_535),
+            advertised=_advertised(environment.get("MESH_ADVERTISE", "")),
             service=_name(environment, "MESH_SERVICE"),
             zone=_name(environment, "MESH_ZONE"),
             run_dir=Path(run_dir) if (run_dir := environment.get("MESH_RUN_DIR")) else None,
@@ -70,6 +76,15 @@ def _name(environment: Mapping[str, str], variable: str) -> str:
     if not re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?", value):
         raise SettingsError(f"{variable}={value!r} is not a name of small letters, digits and hyphens")
     return value
+
+
+def _advertised(value: str) -> tuple[str, int] | None:
+    if not value:
+        return None
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= 65_535:
+        raise SettingsError(f"MESH_ADVERTISE={value!r} is not HOST:PORT")
+    return host, int(port)
 
 
 def text(environment: Mapping[str, str], name: str, default: str | None, pattern: str, expected: str) -> str:
