@@ -1,4 +1,5 @@
-"""`python -m gateway`: what the edge needs beside Envoy: health and reflection of all services, JSON body checks.
+"""`python -m gateway`: what the edge needs beside Envoy: health and reflection of all services, JSON body checks, its
+traces.
 
 grpcurl -plaintext EDGE list
 grpcurl -plaintext EDGE grpc.health.v1.Health/Check
@@ -12,6 +13,7 @@ import mesh
 from gateway.contracts import services
 from gateway.edge import GATEWAY
 from gateway.json_bodies import JsonBodies
+from gateway.tracing import receiving
 from mesh.background import background
 from mesh.membership import joined
 from mesh.registry import Registry
@@ -24,6 +26,7 @@ async def main() -> None:
         member = await stack.enter_async_context(joined(GATEWAY))
         server = Server(
             JsonBodies(),
+            await stack.enter_async_context(receiving()),
             interceptors=member.interceptors(),
             described=sorted(services()),
             require_contract=False,

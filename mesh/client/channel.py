@@ -13,6 +13,7 @@ from mesh.client.calls import Call, RefusedCall, StreamCall, StreamStreamCall, S
 from mesh.client.destination import Method, circuit_open, destination, too_late
 from mesh.live.settings import Live
 from mesh.resilience.breaker import Refused
+from mesh.telemetry import tracing
 
 
 class MeshChannel(grpc.aio.Channel):
@@ -105,6 +106,7 @@ class BoundMethod:
             wait_for_ready=wait_for_ready,
             compression=compression,
         )
+        begin = tracing.outgoing(method.path, begin)
         probe = None
         if not self._breaker.closed:
             try:

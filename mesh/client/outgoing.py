@@ -6,6 +6,7 @@ import grpc
 
 from mesh import callers
 from mesh.resilience.deadline import remaining_to_call
+from mesh.telemetry import tracing
 
 Pair = tuple[str, str | bytes]
 
@@ -40,6 +41,8 @@ def headers(given: Iterable[Pair] | None, token: Callable[[], str | None]) -> He
         pairs.append(("authorization", f"Bearer {bearer}"))
     if "x-request-id" not in own and (request_id := callers.request_id.get()):
         pairs.append(("x-request-id", request_id))
+    if "traceparent" not in own and (traceparent := tracing.unrecorded()):
+        pairs.append(("traceparent", traceparent))
     return Headers(tuple(pairs)) if pairs else None
 
 

@@ -133,7 +133,7 @@ def final_code(context: Any, problem: BaseException | None) -> grpc.StatusCode:
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def outgoing(path: str, begin: "partial[Any]") -> Callable[..., Any]:
+def outgoing(path: str, begin: "partial[Any]") -> "partial[Any]":
     """What makes an attempt of a call, `begin`: with a span of its own, if the work behind the call is sampled.
 
     If it is not, `unrecorded` is all that a call has to carry.
