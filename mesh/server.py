@@ -10,7 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mesh import contract
-from mesh.interceptors import Interceptor, Rpc, intercepted
+from mesh.interceptors import Incoming, Interceptor, intercepted
 from mesh.transport import MESSAGE_BYTES, server_options
 
 
@@ -65,6 +65,10 @@ class Server:
         Raises ContractError if a method has no policy, unless `require_contract` is False.
         """
         self._grpc = grpc.aio.server(options=server_options(message_bytes))
+        # Requests are read by a step of the chain; where the chain has none, by one before it.
+        self._incoming = next((each for each in interceptors if isinstance(each, Incoming)), None) or Incoming()
+        if self._incoming not in interceptors:
+            interceptors = [self._incoming, *interceptors]
         self.health = health.aio.HealthServicer()
         self.services: list[str] = []
         for servicer in servicers:
@@ -89,8 +93,7 @@ class Server:
                 if require_contract:
                     raise
                 policy = None
-            rpc = Rpc(path, policy, client_streaming=handler.request_streaming)
-            wrapped[name] = intercepted(interceptors, rpc, handler)
+            wrapped[name] = intercepted(interceptors, path, policy, handler)
         self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
     def _add_standard(self, services: list[str]) -> None:
@@ -114,6 +117,11 @@ class Server:
             await self.health.set(name, status)
 
     async def stop(self, grace: float | None = None) -> None:
+        """Takes no new call and returns when those under way have ended, or were cut off after `grace` seconds.
+
+        Without a grace they are cut off now. Calls that have not sent their message yet are not waited for.
+        """
+        self._incoming.stop()
         await self._grpc.stop(grace)
 
     async def wait(self) -> None:

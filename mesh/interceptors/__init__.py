@@ -5,17 +5,20 @@ An interceptor is bound once to each method: `wrap(method, proceed)` returns the
 costs nothing in a call.
 """
 
+from mesh.interceptors.bulkhead import Bulkhead
 from mesh.interceptors.chain import Handler, Interceptor, Rpc, intercepted
 from mesh.interceptors.deadline import Deadline
 from mesh.interceptors.errors import Errors
 from mesh.interceptors.faults import Faults
+from mesh.interceptors.incoming import Incoming
 from mesh.interceptors.permission import Permission
+from mesh.interceptors.telemetry import Telemetry
 from mesh.interceptors.token import Token
 from mesh.interceptors.validation import Validation
 from mesh.live.settings import Live
 from mesh.token_keys import TokenKeys
 
-__all__ = ["Handler", "Interceptor", "Rpc", "intercepted", "server_chain"]
+__all__ = ["Handler", "Incoming", "Interceptor", "Rpc", "intercepted", "server_chain"]
 
 
 def server_chain(keys: TokenKeys, live: Live | None = None, peer: Interceptor | None = None) -> list[Interceptor]:
@@ -23,5 +26,16 @@ def server_chain(keys: TokenKeys, live: Live | None = None, peer: Interceptor | 
 
     `peer` asks which workload calls (mesh/interceptors/peer.py); a server without an identity has none.
     """
-    who = [peer] if peer else []
-    return [Errors(), Deadline(), *who, Token(keys), Permission(), Validation(), Faults(live or Live())]
+    live = live or Live()
+    return [
+        Telemetry(live),
+        Errors(),
+        Deadline(),
+        Incoming(),  # what comes before has no request to look at
+        *([peer] if peer else []),
+        Bulkhead(live),
+        Token(keys),
+        Permission(),
+        Validation(),
+        Faults(live),
+    ]

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeAlias
 
 import grpc
 
 from mesh.contract import Method
 
-# A request, or an iterator of requests, and the context -> the response; None where responses are streamed by
-# `context.write`. One shape for all four kinds of RPC.
-Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+# A request, or the `Messages` of a client stream, and the context -> the response; None where
+# responses are streamed by `context.write`. One shape for all four kinds of RPC. Before Incoming has run, the first
+# argument is of no use.
+Handler = Callable[[Any, Context], Awaitable[Any]]
+
+
+_SETTLING_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,24 @@ class Rpc:
     policy: Method | None
     """None: the service has no contract of ours; only what needs no policy applies."""
     client_streaming: bool
+    server_streaming: bool
+    parse: Callable[[bytes], Any] | None
+    """Makes a request of a message; None: it stays bytes."""
+
+
+class Messages(ABC):
+    """The messages of a client stream, to iterate over, or to read one by one until `grpc.aio.EOF`."""
+
+    @abstractmethod
+    async def read(self) -> Any: ...
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if (message := await self.read()) is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return message
 
 
 class Interceptor(Protocol):
@@ -32,35 +58,58 @@ class Interceptor(Protocol):
 
 
 def intercepted(
-    interceptors: Sequence[Interceptor], rpc: Rpc, handler: grpc.RpcMethodHandler[Any, Any]
+    interceptors: Sequence[Interceptor], path: str, policy: Method | None, handler: grpc.RpcMethodHandler[Any, Any]
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """The same RPC with the interceptors around it, the first one outermost."""
-    proceed = _handler(handler)
+    """The same RPC with the interceptors around it, the first one outermost. One of them must be an Incoming."""
+    rpc = Rpc(path, policy, handler.request_streaming, handler.response_streaming, handler.request_deserializer)
+    proceed = _handler(rpc, handler)
     for interceptor in reversed(interceptors):
         proceed = interceptor.wrap(rpc, proceed)
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[(handler.request_streaming, handler.response_streaming)]
-    wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-        proceed,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
+    # Whether a request is one message or a stream of them is the same on the wire, and up to Incoming.
+    make = grpc.stream_stream_rpc_method_handler if rpc.server_streaming else grpc.stream_unary_rpc_method_handler
+    wrapped: grpc.RpcMethodHandler[Any, Any] = make(proceed, response_serializer=handler.response_serializer)
     return wrapped
 
 
-def _handler(handler: grpc.RpcMethodHandler[Any, Any]) -> Handler:
+def _handler(rpc: Rpc, handler: grpc.RpcMethodHandler[Any, Any]) -> Handler:
     behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    if not inspect.isasyncgenfunction(behaviour):
-        return behaviour  # type: ignore[no-any-return]
+    proceed: Handler = _written(behaviour) if inspect.isasyncgenfunction(behaviour) else behaviour
+    return _reading(proceed) if rpc.client_streaming else proceed
 
-    async def write_each(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+
+def _written(behaviour: Any) -> Handler:
+    async def write_each(request: Any, context: Context) -> None:
         responses: AsyncIterator[Any]
         async with aclosing(behaviour(request, context)) as responses:  # a cancelled call ends its generator now
             async for response in responses:
                 await context.write(response)
 
     return write_each
+
+
+def _reading(proceed: Handler) -> Handler:
+    async def handle(messages: Messages, context: Context) -> Any:
+        read: Any = _ReadContext(context, messages.read)
+        return await proceed(messages, read)
+
+    return handle
+
+
+class _ReadContext:
+    """The context of a client stream, whose `read` gives what the iterator gives: limited, parsed and checked."""
+
+    def __init__(self, context: Context, read: Callable[[], Awaitable[Any]]) -> None:
+        self._context = context
+        self.read = read
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+async def settled() -> None:
+    """Ends by the cancellation that is on its way, if the peer has gone.
+
+    grpc.aio tells the end of a stream that was cut off as it tells a clean one, and a lost peer as a failure of its
+    own; an instant later it cancels the call.
+    """
+    await asyncio.sleep(_SETTLING_SECONDS)

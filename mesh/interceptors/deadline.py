@@ -1,30 +1,37 @@
-"""No call is without an end."""
+"""No call is without an end, and what is done for it knows that end."""
 
 import asyncio
+import time
 from typing import Any
 
-import grpc
-
 import mesh
-from mesh.interceptors.chain import Handler, Rpc
+from mesh.interceptors.chain import Context, Handler, Rpc
+from mesh.resilience.deadline import deadline
 from mesh.v1.error_reason_pb2 import ErrorReason
 
 error = mesh.errors(ErrorReason)
 
 
 class Deadline:
-    """Gives the contract's default to a call that brings no deadline. gRPC itself ends one that does."""
+    """Gives the contract's default to a call that brings no deadline. gRPC itself ends one that does.
+
+    Either way, and where the caller gives up, the handler's task is cancelled, and what it waits for with it.
+    """
 
     def wrap(self, rpc: Rpc, proceed: Handler) -> Handler:
-        if rpc.policy is None:
-            return proceed
-        default = rpc.policy.default_deadline_seconds
+        default = rpc.policy.default_deadline_seconds if rpc.policy is not None else None
 
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            if context.time_remaining() is not None:
-                return await proceed(request, context)
+        async def handle(request: Any, context: Context) -> Any:
+            remaining = context.time_remaining()
+            if remaining is None:
+                return await proceed(request, context) if default is None else await limited(request, context, default)
+            deadline.set(time.monotonic() + remaining)
+            return await proceed(request, context)
+
+        async def limited(request: Any, context: Context, seconds: float) -> Any:
+            deadline.set(time.monotonic() + seconds)
             try:
-                async with asyncio.timeout(default) as limit:
+                async with asyncio.timeout(seconds) as limit:
                     return await proceed(request, context)
             except TimeoutError:
                 if not limit.expired():

@@ -1,13 +1,12 @@
 """The input rules of the contract (protovalidate)."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import protovalidate
 
 import mesh
-from mesh.interceptors.chain import Handler, Rpc
+from mesh.interceptors.chain import Context, Handler, Messages, Rpc
 from mesh.v1.error_reason_pb2 import ErrorReason
 
 _FIELDS_NAMED = 20  # an error travels in the trailers, which hold 8 KiB; with more it would reach nobody
@@ -22,12 +21,12 @@ class Validation:
         if rpc.policy is None:
             return proceed
 
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def handle(request: Any, context: Context) -> Any:
             check(request)
             return await proceed(request, context)
 
-        async def handle_stream(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            return await proceed(_checked(requests), context)
+        async def handle_stream(messages: Messages, context: Context) -> Any:
+            return await proceed(_Checked(messages), context)
 
         return handle_stream if rpc.client_streaming else handle
 
@@ -43,10 +42,15 @@ def check(request: Any) -> None:
         )
 
 
-async def _checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        check(request)
-        yield request
+class _Checked(Messages):
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+
+    async def read(self) -> Any:
+        message = await self._messages.read()
+        if message is not grpc.aio.EOF:
+            check(message)
+        return message
 
 
 def _path(field: Any) -> str:

@@ -45,7 +45,7 @@ class Echo:
         handlers = {}
         for kind, behaviour in zip(KINDS, (self._one, self._many, self._join, self._each), strict=True):
             bare = getattr(grpc, f"{kind}_rpc_method_handler")(behaviour)
-            handlers[kind] = intercepted(chain, Rpc(f"/test.Echo/{kind}", None, bare.request_streaming), bare)
+            handlers[kind] = intercepted(chain, f"/test.Echo/{kind}", None, bare)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
 
     async def __aenter__(self) -> "Echo":
