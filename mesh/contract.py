@@ -7,7 +7,7 @@ from functools import cache
 import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions, ServiceDescriptorProto
 from google.rpc import code_pb2
 
 from mesh.v1 import options_pb2
@@ -18,6 +18,14 @@ CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 class ContractError(Exception):
     """A service or a method does not say in its contract what the mesh must know."""
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """How often one caller may call."""
+
+    calls: int
+    period_seconds: float
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Method:
     audited: bool
     max_concurrent_calls: int
     """0: no limit of its own."""
+    rate_limit: RateLimit | None
     client_streaming: bool
     server_streaming: bool
 
@@ -61,7 +70,7 @@ def method(path: str) -> Method:
     described: MethodDescriptor | None = _service(service).methods_by_name.get(name)
     if described is None:
         raise ContractError(f"{service} has no method {name}")
-    return _policy(path, described)
+    return _policy(path, described.GetOptions(), described.client_streaming, described.server_streaming)
 
 
 def methods(service: str) -> Iterator[Method]:
@@ -71,13 +80,29 @@ def methods(service: str) -> Iterator[Method]:
 
 def service_names(described: FileDescriptorSet) -> list[str]:
     """The names by which the services of a descriptor set are found, each once."""
-    names = {
-        str(service.options.Extensions[options_pb2.service_name])
-        for file in described.file
-        for service in file.service
-        if service.options.HasExtension(options_pb2.service_name)
-    }
-    return sorted(names)
+    return sorted({name for name, _, _ in _services(described)})
+
+
+def methods_described(described: FileDescriptorSet) -> dict[str, list[Method]]:
+    """The policies of all methods of a descriptor set, by the name under which their service is found.
+
+    Raises ContractError for a method without a policy.
+    """
+    found: dict[str, list[Method]] = {}
+    for name, full_name, service in _services(described):
+        found.setdefault(name, []).extend(
+            _policy(f"/{full_name}/{each.name}", each.options, each.client_streaming, each.server_streaming)
+            for each in service.method
+        )
+    return found
+
+
+def _services(described: FileDescriptorSet) -> Iterator[tuple[str, str, ServiceDescriptorProto]]:
+    """The services that have a name to be found by, that name and `package.Service` first."""
+    for file in described.file:
+        for service in file.service:
+            if name := service.options.Extensions[options_pb2.service_name]:
+                yield name, f"{file.package}.{service.name}", service
 
 
 def _service(name: str) -> ServiceDescriptor:
@@ -87,12 +112,12 @@ def _service(name: str) -> ServiceDescriptor:
         raise ContractError(f"no contract of {name} has been imported") from None
 
 
-def _policy(path: str, described: MethodDescriptor) -> Method:
-    options = described.GetOptions()
+def _policy(path: str, options: MethodOptions, client_streaming: bool, server_streaming: bool) -> Method:
     policy = options.Extensions[options_pb2.policy]
     if policy.WhichOneof("access") is None or not policy.HasField("default_deadline"):
         raise ContractError(f"{path} has no option (mesh.v1.policy) with its access and its default_deadline")
     idempotent = options.idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
+    limit = policy.rate_limit
     return Method(
         path=path,
         permission=policy.permission or None,
@@ -100,6 +125,7 @@ def _policy(path: str, described: MethodDescriptor) -> Method:
         retry_on=frozenset(map(CODES.__getitem__, policy.retry_on or [code_pb2.UNAVAILABLE] if idempotent else ())),
         audited=policy.audited,
         max_concurrent_calls=policy.max_concurrent_calls,
-        client_streaming=described.client_streaming,
-        server_streaming=described.server_streaming,
+        rate_limit=RateLimit(limit.calls, limit.period.ToTimedelta().total_seconds()) if limit.calls else None,
+        client_streaming=client_streaming,
+        server_streaming=server_streaming,
     )

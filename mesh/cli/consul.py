@@ -51,7 +51,8 @@ def show(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table; where the width is not a person's, nothing is cut."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=max(120, *(sum(map(len, row)) + 2 * len(row) for row in [titles, *rows])))
+        widest = (max(map(len, column)) for column in zip(titles, *rows, strict=True))
+        console = Console(width=sum(width + 2 for width in widest))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
         table.add_column(title, overflow="fold")

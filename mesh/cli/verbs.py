@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 GROUP = "meshctl.commands"
 _OWN = {
+    "policy": "mesh.cli.policy:policy",
     "live": "mesh.cli.live:live",
     "faults": "mesh.cli.faults:faults",
     "split": "mesh.cli.split:split",
