@@ -101,7 +101,7 @@ def _show_keys() -> None:
 def _show(service: str, document: bytes | None, *, as_json: bool) -> bool:
     """Prints the settings; returns whether they are valid."""
     try:
-        settings, problems = LiveSettings.from_json(document or b"{}"), []
+        settings, problems = LiveSettings.from_json(b"{}" if document is None else document), []
     except LiveSettingsError as refusal:
         settings, problems = None, refusal.lines
     if as_json:

@@ -72,7 +72,7 @@ def _drop(part: Any, path: list[str], name: str) -> None:
 
 def _object(document: bytes | None) -> Document:
     try:
-        value = json.loads(document or b"{}")
+        value = {} if document is None else json.loads(document)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

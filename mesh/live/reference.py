@@ -64,3 +64,7 @@ def _allowed(schema: dict[str, Any]) -> str:
             least = f"from {schema['minimum']:g}" if "minimum" in schema else f"above {schema['exclusiveMinimum']:g}"
             return f"number {least} to {schema['maximum']:g}"
     return {"array": "list of texts", "object": "object of texts"}.get(schema["type"], str(schema["type"]))
+
+
+if __name__ == "__main__":
+    print(markdown())

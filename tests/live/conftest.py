@@ -1,0 +1,67 @@
+"""One Consul for the tests that follow it and for the verbs that write to it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mesh.local import Stack, running
+from mesh.local.supervisor import Supervisor
+from tests.eventually import eventually_sync
+
+MESHCTL = Path(sys.executable).with_name("meshctl")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What became of a call of meshctl."""
+
+    status: int
+    output: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Somebody at the keyboard of the stack."""
+
+    stack: Stack
+
+    @property
+    def consul_url(self) -> str:
+        return self.stack.environment["CONSUL_HTTP_ADDR"]
+
+    def meshctl(self, *arguments: str) -> Said:
+        environment = os.environ | {"MESH_RUN_DIR": str(self.stack.run.path)}
+        done = subprocess.run([MESHCTL, *arguments], env=environment, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    @contextlib.contextmanager
+    def consul_away(self) -> Iterator[None]:
+        """Stops Consul, and starts it again at its port, with its data."""
+        supervisor = Supervisor(self.stack.run)
+        supervisor.stop(["consul"])
+        try:
+            yield
+        finally:
+            supervisor.start("consul")
+            eventually_sync(lambda: next(row for row in self.stack.status() if row.name == "consul").healthy, 30)
+
+
+@pytest.fixture(scope="package")
+def operator() -> Iterator[Operator]:
+    with running(["consul"]) as stack:
+        yield Operator(stack)
+
+
+@pytest.fixture
+def service() -> str:
+    """A service that no other test has touched."""
+    return f"s-{uuid.uuid4().hex[:8]}"
