@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from envoy.config.listener.v3 import listener_pb2
-from envoy.config.route.v3 import route_pb2
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # noqa: F401 - ParseDict finds these by name
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2  # noqa: F401
 from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2  # noqa: F401
@@ -24,20 +22,19 @@ from envoy.extensions.filters.http.grpc_web.v3 import grpc_web_pb2  # noqa: F401
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401
 from envoy.extensions.filters.http.health_check.v3 import health_check_pb2  # noqa: F401
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2  # noqa: F401
-from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
-from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2  # noqa: F401
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2  # noqa: F401
 from envoy.type.matcher.v3 import http_inputs_pb2  # noqa: F401
 from google.api import annotations_pb2, httpbody_pb2
-from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import Message
 
 from gateway.contracts import DESCRIPTORS, methods, services
 from gateway.json_bodies import PATH
 from gateway.replies import local_reply_config
+from gateway.tracing import tracing
 from mesh import contract
-from mesh.control.watch import Snapshot
+from mesh.control.clusters import destination
+from mesh.control.packing import Resource, packed
+from mesh.control.snapshot import Snapshot
 from mesh.token_keys import Published
 
 TYPE = "type.googleapis.com/envoy.extensions.filters."
@@ -55,7 +52,7 @@ LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 """Web pages that may call by default; EDGE_CORS_ORIGINS holds another regular expression (RE2)."""
 
 
-def edge(snapshot: Snapshot) -> Iterable[Message]:
+def edge(snapshot: Snapshot) -> Iterable[Resource]:
     """The listener on MESH_EDGE_ADDRESS and its routes."""
     host, _, port = os.environ.get("MESH_EDGE_ADDRESS", DEFAULT_ADDRESS).rpartition(":")
     listener = {
@@ -64,8 +61,10 @@ def edge(snapshot: Snapshot) -> Iterable[Message]:
         "per_connection_buffer_limit_bytes": BODY_BYTES,
         "filter_chains": [{"filters": [{"name": "http", "typed_config": _http_connections(snapshot)}]}],
     }
-    yield json_format.ParseDict(listener, listener_pb2.Listener())
-    yield json_format.ParseDict({"name": "edge", "virtual_hosts": [_virtual_host()]}, route_pb2.RouteConfiguration())
+    yield packed("envoy.config.listener.v3.Listener", listener)
+    yield packed(
+        "envoy.config.route.v3.RouteConfiguration", {"name": "edge", "virtual_hosts": [_virtual_host(snapshot)]}
+    )
 
 
 def _http_connections(snapshot: Snapshot) -> dict[str, Any]:
@@ -82,6 +81,7 @@ def _http_connections(snapshot: Snapshot) -> dict[str, Any]:
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
         "http2_protocol_options": {"max_concurrent_streams": 100, "hpack_table_size": 0},
+        "tracing": tracing(GATEWAY),
         "generate_request_id": True,
         "always_set_request_id_in_response": True,
         "stream_idle_timeout": "3600s",  # a watch may be silent; calls are bounded by their deadlines
@@ -230,10 +230,10 @@ def _public_paths() -> Iterable[str]:
     return (method.path for service in services() for method in contract.methods(service) if not method.permission)
 
 
-def _virtual_host() -> dict[str, Any]:
+def _virtual_host(snapshot: Snapshot) -> dict[str, Any]:
     routes = [_malformed_timeouts()]
-    routes += [_route(service, name) for service, name in sorted(services().items())]
-    routes += [_route(service, GATEWAY) for service in STANDARD_SERVICES]
+    routes += [_route(service, destination(snapshot, name)) for service, name in sorted(services().items())]
+    routes += [_route(service, {"cluster": GATEWAY}) for service in STANDARD_SERVICES]
     # No REST call goes this way: it is routed anew as the gRPC call that it becomes. CORS needs a route for its policy.
     routes += [{"match": {"prefix": prefix}, "route": {"cluster": GATEWAY}} for prefix in _rest_prefixes()]
     routes.append({"match": {"prefix": "/"}, "direct_response": _direct(404, "There is no such method")})
@@ -262,7 +262,7 @@ def _malformed_timeouts() -> dict[str, Any]:
     }
 
 
-def _route(service: str, cluster: str) -> dict[str, Any]:
+def _route(service: str, where: dict[str, Any]) -> dict[str, Any]:
     """No time-out here: the contract's deadline ends a call at its server, with a canonical status."""
     # Only what no instance has seen; a gRPC client does the same by itself.
     retry = {
@@ -280,7 +280,7 @@ def _route(service: str, cluster: str) -> dict[str, Any]:
     }
     return {
         "match": {"prefix": f"/{service}/"},
-        "route": {"cluster": cluster, "timeout": "0s", "retry_policy": retry},
+        "route": {**where, "timeout": "0s", "retry_policy": retry},
     }
 
 

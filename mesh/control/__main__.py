@@ -16,7 +16,10 @@ from mesh.background import background
 from mesh.contract import service_names
 from mesh.control.ads import Ads
 from mesh.control.resources import Edge, resources
-from mesh.control.watch import Snapshot, Watch
+from mesh.control.snapshot import Snapshot
+from mesh.control.view import View
+from mesh.control.watch import Watch
+from mesh.identity import held
 from mesh.registry import Registration, Registry, registered
 from mesh.serving import on_signal, registration_meta, run
 from mesh.settings import MeshSettings, SettingsError
@@ -24,6 +27,8 @@ from mesh.telemetry import configure_logging, logger
 from mesh.transport import MESSAGE_BYTES, server_options
 
 NAME = "control"
+EDGE = "edge"
+"""As whom Envoy calls services."""
 
 log = logger(__name__)
 
@@ -39,18 +44,19 @@ async def control(listen: str | None, services: Sequence[str], edge: Edge | None
     stopping = on_signal()
     ads = Ads()
 
-    def publish(snapshot: Snapshot) -> None:
-        ads.publish(resources(snapshot, edge))
+    async with contextlib.AsyncExitStack() as stack:
+        identity = (await stack.enter_async_context(held(EDGE))).directory if edge else None
 
-    async with _serving(ads, listen or settings.xds_servers[0]) as (host, port):
+        def publish(snapshot: Snapshot) -> None:
+            ads.publish(lambda view: resources(snapshot, view, edge=edge, identity=identity))
+
+        host, port = await stack.enter_async_context(_serving(ads, listen or settings.xds_servers[0]))
         registration = Registration(NAME, instance, host, port, port, registration_meta(settings))
-        async with (
-            Registry(settings.consul_url) as registry,
-            background(Watch(registry, services, publish).run(), "watch") as watching,
-            registered(registry, registration),
-        ):
-            watching.add_done_callback(lambda _: stopping.set())  # a defect: the supervisor shall see it end
-            await stopping.wait()
+        registry = await stack.enter_async_context(Registry(settings.consul_url))
+        watching = await stack.enter_async_context(background(Watch(registry, services, publish).run(), "watch"))
+        watching.add_done_callback(lambda _: stopping.set())  # a defect: the supervisor shall see it end
+        await stack.enter_async_context(registered(registry, registration))
+        await stopping.wait()
 
 
 @contextlib.asynccontextmanager

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from typing import Any
 
-from mesh.registry import Instance, Registry
+from mesh.control.snapshot import Snapshot, Trust
+from mesh.control.splits import RESOLVER, SPLITTER, Splits
+from mesh.registry import Instance, Registry, RegistryError
 from mesh.telemetry import logger
 from mesh.token_keys import KEY, Published
 
@@ -12,15 +14,6 @@ _SETTLE_SECONDS = 0.01
 """Changes that come together are published together."""
 
 log = logger(__name__)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What Consul knows, at one moment."""
-
-    services: dict[str, tuple[Instance, ...]] = field(default_factory=dict)
-    """The healthy instances of every service that is or was registered."""
-    token_keys: Published | None = None
 
 
 class Watch:
@@ -35,8 +28,11 @@ class Watch:
         self._publish = publish
         self._services: dict[str, tuple[Instance, ...]] = {}
         self._token_keys: Published | None = None
-        self._keys_known = False
-        self._unknown: set[str] | None = None  # listed services whose instances have not been read yet
+        self._trust: Trust | None = None
+        self._entries: dict[str, list[dict[str, Any]]] = {}
+        self._splits = Splits()
+        self._unknown = {"services", "token keys", "trust", RESOLVER, SPLITTER}
+        """What has not been read yet: of each kind of thing, and of each listed service."""
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -44,41 +40,70 @@ class Watch:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_catalog(tasks), name="watch-catalog")
             tasks.create_task(self._follow_keys(), name="watch-token-keys")
+            tasks.create_task(self._follow_trust(), name="watch-trust")
+            for kind in (RESOLVER, SPLITTER):
+                tasks.create_task(self._follow_entries(kind), name=f"watch-{kind}")
             tasks.create_task(self._publish_changes(), name="publish")
+
+    def _known(self, what: str) -> None:
+        self._unknown.discard(what)
+        self._changed.set()
 
     async def _follow_catalog(self, tasks: asyncio.TaskGroup) -> None:
         followed: set[str] = set()
         async for listed in self._registry.watch_services():
             # A service that leaves the catalog stays followed: its callers shall see that it has no instance.
-            new = (listed | self._expected) - followed
-            self._unknown = (self._unknown or set()) | new
-            for name in sorted(new):
+            for name in sorted((listed | self._expected) - followed):
+                self._unknown.add(f"service {name}")
                 tasks.create_task(self._follow_service(name), name=f"watch-{name}")
-            followed |= new
-            self._changed.set()
+                followed.add(name)
+            self._known("services")
 
     async def _follow_service(self, name: str) -> None:
         async for instances in self._registry.watch_healthy(name):
             self._services[name] = instances
-            if self._unknown:
-                self._unknown.discard(name)
             log.info("instances", of=name, instances=[f"{i.id}@{i.host}:{i.port}" for i in instances])
-            self._changed.set()
+            self._known(f"service {name}")
 
     async def _follow_keys(self) -> None:
         async for value in self._registry.watch_key(KEY):
-            self._keys_known = True
             if value is not None:
                 try:
                     self._token_keys = Published.from_json(value)
                 except (ValueError, KeyError, TypeError) as problem:
                     log.error("token keys refused, the old ones stay", problem=str(problem))
-            self._changed.set()
+            self._known("token keys")
+
+    async def _follow_trust(self) -> None:
+        async for roots in self._registry.watch_roots():
+            self._trust = Trust(roots.trust_domain, await self._datacenter())
+            self._known("trust")
+
+    async def _datacenter(self) -> str:
+        """It never changes; Consul may go away between two answers."""
+        if self._trust is not None:
+            return self._trust.datacenter
+        while True:
+            try:
+                return await self._registry.datacenter()
+            except RegistryError:
+                await asyncio.sleep(1)
+
+    async def _follow_entries(self, kind: str) -> None:
+        async for entries in self._registry.watch_config(kind):
+            self._entries[kind] = entries
+            if self._entries.keys() >= {RESOLVER, SPLITTER}:
+                self._splits.take(self._entries[RESOLVER], self._entries[SPLITTER])
+            self._known(kind)
 
     async def _publish_changes(self) -> None:
         while True:
             await self._changed.wait()
             await asyncio.sleep(_SETTLE_SECONDS)
             self._changed.clear()
-            if self._keys_known and self._unknown is not None and not self._unknown:
-                self._publish(Snapshot(dict(self._services), self._token_keys))
+            if not self._unknown:
+                self._publish(
+                    Snapshot(
+                        dict(self._services), self._token_keys, self._trust, self._splits.subsets, self._splits.shares
+                    )
+                )

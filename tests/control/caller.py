@@ -5,6 +5,7 @@ A process of its own, since gRPC reads one xDS bootstrap a process.
 
 import asyncio
 import json
+import os
 import sys
 import time
 
@@ -13,6 +14,7 @@ from retail.auth.v1 import auth_service_pb2 as auth
 from retail.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
 import mesh
+from mesh.telemetry import configure_logging
 
 _PAUSE_SECONDS = 0.01
 
@@ -32,4 +34,5 @@ async def main(name: str) -> None:
 
 
 if __name__ == "__main__":
+    configure_logging("client", os.environ["MESH_INSTANCE"])
     asyncio.run(main(sys.argv[1]))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mesh.local import Stack, running
+from mesh.local.intentions import declare_intentions
 from mesh.local.ports import claimed
 from mesh.local.supervisor import Supervisor
 from tests.eventually import eventually_sync
@@ -18,6 +19,8 @@ from tests.programs import Program, program
 
 SERVICE = "auth"
 """The name under which the greeters are registered."""
+CLIENT = "client"
+"""As whom the callers call."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,14 @@ class Plane:
             supervisor.start("consul")
             eventually_sync(lambda: next(row for row in self.stack.status() if row.name == "consul").healthy, 30)
 
-    def _program(self, instance: str, module: str, *arguments: str) -> contextlib.AbstractContextManager[Program]:
+    def _program(
+        self, instance: str, module: str, *arguments: str, **more: str
+    ) -> contextlib.AbstractContextManager[Program]:
         environment = self.stack.environment | {
             "MESH_XDS_SERVERS": ",".join(self.servers),
             "MESH_INSTANCE": instance,
+            "MESH_SERVICE": CLIENT,
+            **more,
         }
         output = self.folder / f"{next(self._numbers)}-{instance}.log"
         return program(module, *arguments, environment=environment, output=output)
@@ -96,5 +103,6 @@ class Plane:
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     """Consul, and two addresses for control planes, on which none runs yet."""
     with running(["consul"]) as stack, claimed({"one": 0, "two": 0}) as ports:
+        declare_intentions(stack.environment["CONSUL_HTTP_ADDR"], {SERVICE: {CLIENT: ("*",)}})
         servers = tuple(f"127.0.0.1:{port}" for port in ports.values())
         yield Plane(stack, servers, tmp_path_factory.mktemp("plane"))

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 
 from mesh.background import background
 from mesh.control.ads import Ads
-from mesh.control.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTE, TYPES, Resources, resources
-from mesh.control.watch import Snapshot
+from mesh.control.packing import CLUSTER, ENDPOINTS, LISTENER, ROUTE, packed
+from mesh.control.resources import Resources, resources
+from mesh.control.snapshot import Snapshot
+from mesh.control.view import Kind, View
 from mesh.registry import Instance
 from tests.eventually import eventually
 
@@ -31,24 +34,30 @@ MESSAGES = {
 }
 
 
-def known(**ports: Iterable[int]) -> Resources:
+Views = Callable[[View], Resources]
+TYPES = (CLUSTER, ENDPOINTS, LISTENER, ROUTE)
+
+
+def known(**ports: Iterable[int]) -> Views:
     """The resources of services with an instance on each port; the edge has one listener, `edge`."""
     services = {
         name: tuple(Instance(name, f"{name}-{port}", "127.0.0.1", port) for port in of) for name, of in ports.items()
     }
-    return resources(Snapshot(services), lambda _: [listener_pb2.Listener(name="edge")])
+    edge = [packed("envoy.config.listener.v3.Listener", {"name": "edge"})]
+    return partial(resources, Snapshot(services), edge=lambda _: edge)
 
 
 class Subscriber:
     """One stream. Responses come in order, so that what comes next also says what did not come before."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, kind: Kind = Kind.GRPC, zone: str = "") -> None:
+        self._node = {"id": "by-hand", "user_agent_name": kind.value, "locality": {"zone": zone}}
         self._call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).StreamAggregatedResources()
         self._writing = asyncio.Lock()
 
     async def ask(self, type_url: str, *names: str, answer_to: Any = None, refused: str = "") -> None:
         """Subscribes to exactly these names; with `answer_to` it is an ACK as well, or a NACK if `refused`."""
-        request = discovery_pb2.DiscoveryRequest(type_url=type_url, resource_names=names, node={"id": "by-hand"})
+        request = discovery_pb2.DiscoveryRequest(type_url=type_url, resource_names=names, node=self._node)
         if answer_to is not None:
             request.response_nonce = answer_to.nonce
             request.version_info = answer_to.version_info
@@ -107,30 +116,37 @@ async def subscriber(channel: grpc.aio.Channel) -> AsyncIterator[Subscriber]:
     subscriber.leave()
 
 
+@pytest.fixture
+async def envoy(channel: grpc.aio.Channel) -> AsyncIterator[Subscriber]:
+    envoy = Subscriber(channel, Kind.ENVOY)
+    yield envoy
+    envoy.leave()
+
+
 async def test_a_subscriber_gets_what_it_names(ads: Ads, subscriber: Subscriber) -> None:
     ads.publish(known(sales=[1], search=[2]))
     for type_url in TYPES:
         assert names((await subscriber.subscribed(type_url, "sales")).resources) == {"sales"}
 
 
-async def test_asking_for_all_gives_every_cluster_and_the_listeners_of_the_edge(
-    ads: Ads, subscriber: Subscriber
+async def test_envoy_asks_for_all_and_gets_every_cluster_and_the_listeners_of_the_edge(
+    ads: Ads, envoy: Subscriber
 ) -> None:
     ads.publish(known(sales=[1], search=[2]))
-    assert names((await subscriber.subscribed(CLUSTER)).resources) == {"sales", "search"}
-    assert names((await subscriber.subscribed(LISTENER, "*")).resources) == {"edge"}
-    await subscriber.ask(LISTENER, "*", "sales")  # all, and one by name: stale by its nonce, so
-    await subscriber.ask(ROUTE, "sales")  # this one is answered next
-    assert names((await subscriber.take(ROUTE)).resources) == {"sales"}
+    assert names((await envoy.subscribed(CLUSTER)).resources) == {"sales", "search"}
+    assert names((await envoy.subscribed(LISTENER, "*")).resources) == {"edge"}
+    await envoy.ask(LISTENER, "*", "sales")  # all, and one by name: stale by its nonce, so
+    await envoy.ask(ENDPOINTS, "sales")  # this one is answered next
+    assert names((await envoy.take(ENDPOINTS)).resources) == {"sales"}
 
     ads.publish(known(sales=[1], search=[2], auth=[3]))
-    assert names((await subscriber.take(CLUSTER)).resources) == {"sales", "search", "auth"}
+    assert names((await envoy.take(CLUSTER)).resources) == {"sales", "search", "auth"}
 
 
-async def test_all_and_one_by_name(ads: Ads, subscriber: Subscriber) -> None:
+async def test_all_and_one_by_name(ads: Ads, envoy: Subscriber) -> None:
     ads.publish(known(sales=[1]))
-    await subscriber.ask(LISTENER, "*", "sales")
-    assert names((await subscriber.take(LISTENER)).resources) == {"edge", "sales"}
+    await envoy.ask(LISTENER, "*", "sales")
+    assert names((await envoy.take(LISTENER)).resources) == {"edge"}
 
 
 async def test_who_comes_before_anything_is_known_waits_for_it(ads: Ads, subscriber: Subscriber) -> None:
@@ -176,16 +192,18 @@ async def test_what_is_gone_is_left_out_of_the_next_response(ads: Ads, subscribe
     assert names((await subscriber.take(CLUSTER)).resources) == {"search"}
 
 
-async def test_a_changed_cluster_is_followed_by_its_endpoints_unchanged(ads: Ads, subscriber: Subscriber) -> None:
-    before = known(sales=[1], search=[2])
-    ads.publish(before)
-    await subscriber.subscribed(CLUSTER)
-    await subscriber.subscribed(ENDPOINTS, "sales", "search")
+async def test_a_changed_cluster_is_followed_by_its_endpoints_unchanged(ads: Ads, envoy: Subscriber) -> None:
+    """Envoy takes it into use only then."""
+    before = known(sales=[1], search=[2])(View(Kind.ENVOY))
+    ads.publish(lambda _: before)
+    await envoy.subscribed(CLUSTER)
+    await envoy.subscribed(ENDPOINTS, "sales", "search")
     clusters = before.by_type[CLUSTER]
     changed = {**clusters, "sales": replace(clusters["sales"], version="changed")}
-    ads.publish(replace(before, by_type={**before.by_type, CLUSTER: changed}))
-    assert names((await subscriber.take(CLUSTER)).resources) == {"sales", "search"}
-    assert names((await subscriber.take(ENDPOINTS)).resources) == {"sales"}
+    after = replace(before, by_type={**before.by_type, CLUSTER: changed})
+    ads.publish(lambda _: after)
+    assert names((await envoy.take(CLUSTER)).resources) == {"sales", "search"}
+    assert names((await envoy.take(ENDPOINTS)).resources) == {"sales"}
 
 
 async def test_a_refusal_is_logged_and_what_was_refused_stays_away_until_it_changes(
@@ -276,13 +294,15 @@ class Client(Subscriber):
 async def test_whatever_happens_a_client_ends_with_what_is_current(
     ads: Ads, channel: grpc.aio.Channel, steps: list[Any]
 ) -> None:
-    client, current = Client(channel), known()
-    ads.publish(current)
+    client, views = Client(channel), known()
+    current = views(View())
+    ads.publish(views)
     async with background(client.follow(), "client"):
         for step in steps:
             if isinstance(step, dict):
-                current = known(**step)
-                ads.publish(current)
+                views = known(**step)
+                ads.publish(views)
+                current = views(View())
             else:
                 await client.want(*step)
 
