@@ -45,7 +45,6 @@ class Telemetry:
         service, _, method = path.removeprefix("/").rpartition("/")
         seconds, active = SECONDS.labels(service, method), ACTIVE.labels(service, method)
         ended = {code: CALLS.labels(service, method, code.name) for code in grpc.StatusCode}
-        well = ended[grpc.StatusCode.OK]
         proceed_traced = traced(path, proceed)
 
         async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
@@ -64,16 +63,16 @@ class Telemetry:
             try:
                 response = await (proceed_traced if sampled else proceed)(request, context)
             except BaseException as problem:
-                code = final_code(context, problem)
-                ended[code].inc()
-                if code in _TOLD:
-                    log.warning("call failed", code=code.name, seconds=round(time.perf_counter() - started, 4))
+                over(final_code(context, problem), time.perf_counter() - started)
                 raise
-            else:
-                (ended[final_code(context, None)] if context.code() else well).inc()
-                return response
-            finally:
-                seconds.observe(time.perf_counter() - started)
-                active.dec()
+            over(final_code(context, None), time.perf_counter() - started)
+            return response
+
+        def over(code: grpc.StatusCode, took: float) -> None:
+            active.dec()
+            seconds.observe(took)
+            ended[code].inc()
+            if code in _TOLD:
+                log.warning("call failed", code=code.name, seconds=round(took, 4))
 
         return handle

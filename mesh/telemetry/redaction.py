@@ -17,11 +17,15 @@ _SECRET_TEXTS = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
 )
 
+_STRUCTLOGS_OWN = frozenset({"_record", "_from_structlog"})
+"""Beside the line, not in it."""
+
 
 def redact(_: object, __: str, line: dict[str, Any]) -> dict[str, Any]:
     """A structlog processor: the same line without secrets."""
     for name, value in line.items():
-        line[name] = _clean(name, value)
+        if name not in _STRUCTLOGS_OWN:
+            line[name] = _clean(name, value)
     return line
 
 
@@ -33,11 +37,8 @@ def without_secrets(text: str) -> str:
 def _clean(name: object, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
-    if isinstance(name, str):
-        if name.startswith("_"):
-            return value  # structlog's own, not part of the line
-        if value and _SECRET_NAMES.search(name):
-            return REDACTED
+    if isinstance(name, str) and _SECRET_NAMES.search(name):
+        return REDACTED
     if isinstance(value, Mapping):
         return {key: _clean(key, item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

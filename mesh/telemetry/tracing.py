@@ -41,14 +41,10 @@ async def tracing(service: str, instance: str, environment: Mapping[str, str] = 
 
     OpenTelemetry has one provider a process: the first of these blocks is the one that counts.
     """
-    exporter = _exporter(instance, environment)
-    if exporter is None:
+    provider = provided(service, instance, environment)
+    if provider is None:
         yield
         return
-    resource = Resource.create({"service.name": service, "service.instance.id": instance})
-    provider = TracerProvider(sampler=_SAMPLER, resource=resource, shutdown_on_exit=False)
-    # A thread of its own writes or sends: the event loop waits for neither a disk nor a collector.
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_EXPORT_MILLISECONDS))
     propagate.set_global_textmap(_propagator)  # no baggage: what a stranger sends is not carried on
     trace.set_tracer_provider(provider)
     try:
@@ -57,11 +53,23 @@ async def tracing(service: str, instance: str, environment: Mapping[str, str] = 
         await asyncio.to_thread(provider.shutdown)
 
 
+def provided(service: str, instance: str, environment: Mapping[str, str]) -> TracerProvider | None:
+    """What makes spans and sends them where the environment says; None: it says nothing."""
+    exporter = _exporter(instance, environment)
+    if exporter is None:
+        return None
+    resource = Resource.create({"service.name": service, "service.instance.id": instance})
+    provider = TracerProvider(sampler=_SAMPLER, resource=resource, shutdown_on_exit=False)
+    # A thread of its own writes or sends: the event loop waits for neither a disk nor a collector.
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_EXPORT_MILLISECONDS))
+    return provider
+
+
 def _exporter(instance: str, environment: Mapping[str, str]) -> SpanExporter | None:
-    if environment.get(ENDPOINT):
+    if endpoint := environment.get(ENDPOINT):
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - if needed
 
-        return OTLPSpanExporter()
+        return OTLPSpanExporter(endpoint)
     if environment.get("MESH_RUN_DIR"):
         from mesh.telemetry.trace_files import FileExporter, TraceFile  # noqa: PLC0415
 
