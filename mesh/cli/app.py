@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mesh.cli.execute import execute
 from mesh.cli.verbs import Verbs
 from mesh.local import Lines, LocalError, Stack, project_root
 from mesh.local.logs import Logs
@@ -123,6 +124,9 @@ def logs(
     if follow:
         for program, line in source.follow(name):
             typer.echo(f"{program} | {line}")
+
+
+app.command("exec", context_settings={"allow_interspersed_args": False})(execute)
 
 
 def _replicas(text: str) -> tuple[str, int]:

@@ -17,7 +17,7 @@
     [secrets]                                     # made once at the first start, kept in the run folder
     ADMIN_PASSWORD_FILE = "admin-password"        # variable that names the file = file name
 
-Name and version of the project come from its `pyproject.toml`. Unknown keys are refused by name.
+The project's version comes from its `pyproject.toml`. Unknown keys are refused by name.
 """
 
 import tomllib
@@ -44,7 +44,6 @@ class Service:
 class Declaration:
     """Everything `mesh.toml` says."""
 
-    name: str = "mesh"
     version: str = "0"
     components: frozenset[str] = frozenset()
     control: tuple[str, ...] = ()
@@ -62,7 +61,6 @@ class Declaration:
             content = tomllib.loads(path.read_text())
             project = _project(root)
             return cls(
-                name=project.get("name", root.name),
                 version=project.get("version", "0"),
                 components=frozenset(content.pop("components", ())),
                 control=_control(content.pop("control", None)),

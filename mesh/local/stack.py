@@ -35,7 +35,7 @@ class Stack:
         self.declaration = declaration
         self._environ = environ
         self._well_known_ports = well_known_ports
-        self._cache = cache_folder(declaration.name)
+        self._cache = cache_folder()
         self._supervisor = Supervisor(run)
 
     @classmethod

@@ -44,7 +44,7 @@ class Sales(SalesServiceServicer):
 
 @pytest.fixture(scope="module")
 def uv() -> str:
-    own = sorted(cache_folder("retail-mesh").glob("uv-*/bin"))
+    own = sorted(cache_folder().glob("uv-*/bin"))
     found = shutil.which("uv", path=os.pathsep.join([*map(str, own), os.environ["PATH"]]))
     assert found, "scripts/setup fetches uv where there is none"
     return found

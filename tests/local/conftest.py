@@ -63,8 +63,7 @@ def project() -> Iterator[Path]:
     """A folder with mesh.toml and the services."""
     folder = Path(tempfile.mkdtemp(prefix="project-"))
     (folder / "mesh.toml").write_text(DECLARATION)
-    # Named as the project whose tools are in the user's cache, so that nothing is built again.
-    (folder / "pyproject.toml").write_text('[project]\nname = "retail-mesh"\nversion = "7.8.9"\n')
+    (folder / "pyproject.toml").write_text('[project]\nname = "project"\nversion = "7.8.9"\n')
     (folder / "worker.py").write_text(WORKER)
     (folder / "idler.py").write_text(IDLER)
     yield folder

@@ -4,14 +4,23 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from mesh.local.report import Report
 
 
-def cache_folder(project: str) -> Path:
-    """The user's cache of this project: $XDG_CACHE_HOME or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / project
+def cache_folder() -> Path:
+    """One for all projects of the user, below $XDG_CACHE_HOME or ~/.cache: a Consul takes minutes to build."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _distribution()
+
+
+@cache
+def _distribution() -> str:
+    """The name of the distribution that brought meshctl, whose tools these are."""
+    found = (script.dist for script in entry_points(group="console_scripts", name="meshctl"))
+    return next((distribution.name for distribution in found if distribution), "mesh")
 
 
 def provided(target: Path, make: Callable[[Path], None], report: Report) -> Path:

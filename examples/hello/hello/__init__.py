@@ -1,0 +1,1 @@
+"""Two services on the mesh: `greeter` calls `names`."""
