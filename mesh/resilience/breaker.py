@@ -111,7 +111,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
         if new_state.name == pybreaker.STATE_OPEN:
             self._opened_at = self._clock()
         self._gauge.set(_STATES[new_state.name])
-        log.warning("breaker", destination=self._destination, state=new_state.name)
+        log.warning("breaker changed", destination=self._destination, state=new_state.name)
 
 
 class _FailureError(Exception):

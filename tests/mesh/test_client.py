@@ -9,7 +9,7 @@ from retail.sales.v1 import sales_service_pb2 as sales
 from retail.sales.v1.sales_service_pb2_grpc import SalesServiceServicer, SalesServiceStub
 
 from mesh import contract
-from mesh.callers import current
+from mesh.callers import current, request_id
 from mesh.client import MeshChannel, xds_bootstrap
 from mesh.settings import MeshSettings
 from mesh.testing import Served, serving
@@ -24,10 +24,12 @@ class Sales(SalesServiceServicer):
         self.address = ""
         self.remaining: list[float] = []
         self.tokens: list[str] = []
+        self.request_ids: list[str] = []
 
     def _keep(self, context: Any) -> None:
         self.remaining.append(context.time_remaining())
         self.tokens += [str(value) for key, value in context.invocation_metadata() if key == "authorization"]
+        self.request_ids += [str(value) for key, value in context.invocation_metadata() if key == "x-request-id"]
 
     async def GetSale(self, request: Any, context: Any) -> sales.GetSaleResponse:
         self._keep(context)
@@ -76,6 +78,30 @@ async def test_a_token_of_the_call_itself_stands() -> None:
         async with server.channel_with("another") as channel:
             await SalesServiceStub(channel).ListSales(sales.ListSalesRequest(), metadata=(("authorization", own),))
     assert servicer.tokens == [own]
+
+
+async def test_what_a_call_makes_ends_before_it() -> None:
+    servicer = Sales()
+    async with serving(servicer) as server:
+        servicer.address = server.address
+        await call(server, timeout=2)
+    outer, inner = servicer.remaining
+    assert inner <= outer * 0.95
+
+
+async def test_a_request_id_is_carried_on_if_there_is_one() -> None:
+    servicer = Sales()
+    async with serving(servicer) as server, server.channel({"sales.read"}) as channel:
+        stub = SalesServiceStub(channel)
+        await stub.ListSales(sales.ListSalesRequest())
+        assert servicer.request_ids == []
+        token = request_id.set("r-1")
+        try:
+            await stub.ListSales(sales.ListSalesRequest())
+            await stub.ListSales(sales.ListSalesRequest(), metadata=(("x-request-id", "r-2"),))
+        finally:
+            request_id.reset(token)
+    assert servicer.request_ids == ["r-1", "r-2"]
 
 
 @pytest.mark.parametrize(
