@@ -13,7 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
-from envoy.config.trace.v3 import opentelemetry_pb2  # noqa: F401 - ParseDict finds it by name
+from envoy.config.trace.v3 import opentelemetry_pb2  # noqa: F401 - these are found by name
+from envoy.extensions.tracers.opentelemetry.samplers.v3 import (  # noqa: F401
+    parent_based_sampler_pb2,
+    trace_id_ratio_based_sampler_pb2,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -28,6 +32,7 @@ from mesh.telemetry.tracing import ENDPOINT
 EDGE = "edge"
 """What the edge is called in traces."""
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+_SAMPLERS = "type.googleapis.com/envoy.extensions.tracers.opentelemetry.samplers.v3."
 _PERCENT = 1.0
 _FORWARD_SECONDS = 10.0
 
@@ -38,15 +43,27 @@ def tracing(cluster: str, environment: Mapping[str, str] = os.environ) -> dict[s
     EDGE_TRACE_PERCENT of the calls that bring no trace context are sampled (default 1); with one, the caller decides.
     """
     percent = number(environment, "EDGE_TRACE_PERCENT", _PERCENT, least=0, most=100)
+    by_chance = {
+        "@type": f"{_SAMPLERS}TraceIdRatioBasedSamplerConfig",
+        "sampling_percentage": {"numerator": round(percent * 10_000), "denominator": "MILLION"},
+    }
+    as_the_caller = {
+        "@type": f"{_SAMPLERS}ParentBasedSamplerConfig",
+        "wrapped_sampler": {
+            "name": "envoy.tracers.opentelemetry.samplers.trace_id_ratio_based",
+            "typed_config": by_chance,
+        },
+    }
     return {
-        "random_sampling": {"value": percent},
-        "spawn_upstream_span": False,
+        # Envoy's own dice would overrule a caller who records: since 1.40 its tracer wants both to agree.
+        "random_sampling": {"value": 100},
         "provider": {
             "name": "envoy.tracers.opentelemetry",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
                 "grpc_service": {"envoy_grpc": {"cluster_name": cluster}, "timeout": "1s"},
                 "service_name": EDGE,
+                "sampler": {"name": "envoy.tracers.opentelemetry.samplers.parent_based", "typed_config": as_the_caller},
             },
         },
     }

@@ -34,6 +34,18 @@ _TOLD = frozenset(
 log = logger(__name__)
 
 
+class _Ended(dict[grpc.StatusCode, Counter]):
+    """The counters of a method by status, each made when it is first needed."""
+
+    def __init__(self, service: str, method: str) -> None:
+        self._labels = (service, method)
+        self[grpc.StatusCode.OK]  # every method has one, so that a rate can be had from its first call on
+
+    def __missing__(self, code: grpc.StatusCode) -> Counter:
+        made = self[code] = CALLS.labels(*self._labels, code.name)
+        return made
+
+
 class Telemetry:
     """Outermost: what it sees is what the caller gets."""
 
@@ -44,7 +56,7 @@ class Telemetry:
         path, live = rpc.path, self._live
         service, _, method = path.removeprefix("/").rpartition("/")
         seconds, active = SECONDS.labels(service, method), ACTIVE.labels(service, method)
-        ended = {code: CALLS.labels(service, method, code.name) for code in grpc.StatusCode}
+        ended = _Ended(service, method)
         proceed_traced = traced(path, proceed)
 
         async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 REDACTED = "[redacted]"
 
 _SECRET_NAMES = re.compile(
-    r"pass(word|wd|phrase)|secret|token(?!_?(type|id|keys?))|authorization|credential|api_?key|private_?key|cookie",
+    r"(pass(word|wd|phrase)|secret|token|authorization|credential|(api|private)_?key|cookie)s?(?!_?(file|path|type|id|key))",
     re.IGNORECASE,
 )
 _SECRET_TEXTS = re.compile(
