@@ -204,7 +204,7 @@ async def test_faults_strike_in_their_order_and_the_first_abort_ends_it(echo: Ec
 
 
 class Sales(SalesServiceServicer):
-    async def GetSale(self, request: Any, context: Any) -> sales.GetSaleResponse:  # noqa: N802
+    async def GetSale(self, request: Any, context: Any) -> sales.GetSaleResponse:
         return sales.GetSaleResponse(sale=sales.Sale(sale_id=request.sale_id))
 
     RecordSale = ListSales = None  # type: ignore[assignment]
