@@ -17,13 +17,13 @@ from mesh.contract import service_names
 from mesh.control.ads import Ads
 from mesh.control.resources import Edge, resources
 from mesh.control.snapshot import Snapshot
-from mesh.control.view import View
 from mesh.control.watch import Watch
 from mesh.identity import held
 from mesh.registry import Registration, Registry, registered
 from mesh.serving import on_signal, registration_meta, run
 from mesh.settings import MeshSettings, SettingsError
-from mesh.telemetry import configure_logging, logger
+from mesh.telemetry import logger
+from mesh.telemetry.process import observed
 from mesh.transport import MESSAGE_BYTES, server_options
 
 NAME = "control"
@@ -40,18 +40,18 @@ async def control(listen: str | None, services: Sequence[str], edge: Edge | None
     """
     settings = MeshSettings.from_environment()
     instance = settings.instance or f"{NAME}-{os.getpid()}"
-    configure_logging(NAME, instance)
     stopping = on_signal()
     ads = Ads()
 
     async with contextlib.AsyncExitStack() as stack:
+        ports = await stack.enter_async_context(observed(NAME, instance, settings.host))
         identity = (await stack.enter_async_context(held(EDGE))).directory if edge else None
 
         def publish(snapshot: Snapshot) -> None:
             ads.publish(lambda view: resources(snapshot, view, edge=edge, identity=identity))
 
         host, port = await stack.enter_async_context(_serving(ads, listen or settings.xds_servers[0]))
-        registration = Registration(NAME, instance, host, port, port, registration_meta(settings))
+        registration = Registration(NAME, instance, host, port, port, registration_meta(settings) | ports)
         registry = await stack.enter_async_context(Registry(settings.consul_url))
         watching = await stack.enter_async_context(background(Watch(registry, services, publish).run(), "watch"))
         watching.add_done_callback(lambda _: stopping.set())  # a defect: the supervisor shall see it end

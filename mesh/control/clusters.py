@@ -9,7 +9,7 @@ from typing import Any
 
 from mesh.control.packing import ADS, TYPE, Resource, packed
 from mesh.control.snapshot import Snapshot
-from mesh.control.view import Kind, View
+from mesh.control.view import Kind
 from mesh.registry import Instance
 
 _REMEMBERED = 4096

@@ -1,7 +1,6 @@
 """xDS resources, written as data, as Envoy's own documentation writes them."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +40,7 @@ class Resource:
         return found
 
 
-def packed(message: str, content: Mapping[str, Any]) -> Resource:
+def packed(message: str, content: dict[str, Any]) -> Resource:
     """The resource that `content` is, for example of `envoy.config.cluster.v3.Cluster`. Raises ParseError."""
     made = message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(message))()
     json_format.ParseDict(content, made)

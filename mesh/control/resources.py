@@ -36,9 +36,7 @@ class Resources:
         }
 
 
-def resources(
-    snapshot: Snapshot, view: View = View(), *, edge: Edge | None = None, identity: Path | None = None
-) -> Resources:
+def resources(snapshot: Snapshot, view: View, *, edge: Edge | None = None, identity: Path | None = None) -> Resources:
     """Cluster and endpoints of each service and of its subsets under their names, and what leads there.
 
     For gRPC that is a listener and a route under the service's name (gRFC A27), for Envoy what `edge` makes.

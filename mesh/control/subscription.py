@@ -96,12 +96,11 @@ class Subscription:
         The others shall not wait for them: whether they were taken is not known, so they will be sent again.
         """
         *before, response = self._answered(nonce)
-        for each in before:
-            self._acknowledge(each)
+        for earlier in before:
+            self._acknowledge(earlier)
         news = {name: each for name, each in response.items() if self.acknowledged.get(name) != each}
-        blamed = {
-            name for name in news if re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-])", problem)
-        } or news.keys()
+        named = {name for name in news if re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-])", problem)}
+        blamed = named or set(news)
         for name, each in news.items():
             self.sent.pop(name, None)
             if name in blamed:

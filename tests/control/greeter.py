@@ -13,10 +13,10 @@ log = mesh.logger(__name__)
 
 
 class Greeter(AuthServiceServicer):
-    async def GetJwks(self, request: Any, context: Any) -> auth.GetJwksResponse:  # noqa: N802
+    async def GetJwks(self, request: Any, context: Any) -> auth.GetJwksResponse:
         return auth.GetJwksResponse(keys=[auth.JsonWebKey(kid=os.environ["MESH_INSTANCE"])])
 
-    async def Login(self, request: Any, context: Any) -> auth.LoginResponse:  # noqa: N802
+    async def Login(self, request: Any, context: Any) -> auth.LoginResponse:
         """Takes as many seconds as the password says."""
         log.info("working")
         await asyncio.sleep(float(request.password))

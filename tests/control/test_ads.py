@@ -273,10 +273,10 @@ class Client(Subscriber):
             self._last[type_url] = response
             if type_url in {CLUSTER, LISTENER}:
                 self.held[type_url] = {}
-            for packed in response.resources:
-                [name] = names([packed])
+            for each in response.resources:
+                [name] = names([each])
                 if name in self.wanted[type_url]:
-                    self.held[type_url][name] = packed.value
+                    self.held[type_url][name] = each.value
             await self.ask(type_url, *sorted(self.wanted[type_url]), answer_to=response)
 
     def is_current(self, current: Resources) -> bool:

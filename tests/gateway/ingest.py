@@ -17,7 +17,7 @@ _MOMENT_SECONDS = 0.05
 
 
 class Ingest(IngestServiceServicer):
-    async def UploadFiles(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:  # noqa: N802
+    async def UploadFiles(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:
         """Answers with the bytes of all requests as one file, and logs what came, however it ended."""
         content, sizes, heads = hashlib.sha256(), list[int](), list[Any]()
         ended, cancelled = False, False
@@ -40,7 +40,7 @@ class Ingest(IngestServiceServicer):
         file = ingest.File(filename=filename, size_bytes=sum(sizes), sha256=content.hexdigest())
         return ingest.UploadFilesResponse(files=[file])
 
-    async def WatchJob(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def WatchJob(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Three changes of a job, and then nothing until the caller leaves, if the id ends with 0."""
         try:
             for percent in (0, 50, 100):
