@@ -1,0 +1,119 @@
+"""examples/hello as its README tells a newcomer to use it: another product on the mesh, started and called."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.intentions import KIND, declare
+from mesh.local import Stack, running
+from mesh.registry import Registry
+from tests.eventually import eventually_sync
+
+ROOT = Path(__file__).resolve().parents[2]
+HELLO = ROOT / "examples" / "hello"
+MESHCTL = Path(sys.executable).with_name("meshctl")
+GREETING = re.compile(r"Hello, (Ada|Grace|Hedy|Katherine)!\n")
+PAST_THE_GREETER = """
+import asyncio, sys, grpc, mesh
+from hello.v1.names_service_pb2 import PickNameRequest
+from hello.v1.names_service_pb2_grpc import NamesServiceStub
+
+async def main():
+    async with mesh.connect("names", service="visitor") as channel:
+        try:
+            await NamesServiceStub(channel).PickName(PickNameRequest())
+        except grpc.RpcError as failure:
+            sys.exit(f"{failure.code().name}: {failure.details()}")
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def hello() -> Iterator[Stack]:
+    with running(None, None, root=HELLO) as stack:
+        yield stack
+
+
+def execute(stack: Stack, *command: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of `meshctl exec COMMAND`."""
+    done = subprocess.run(
+        [MESHCTL, "--project", HELLO, "exec", *command],
+        env=os.environ | {"MESH_RUN_DIR": str(stack.run.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def visit(stack: Stack) -> tuple[int, str, str]:
+    return execute(stack, "python", "-m", "hello.visit")
+
+
+def test_a_visitor_is_greeted_by_name(hello: Stack) -> None:
+    status, printed, said = visit(hello)
+    assert (status, said) == (0, "")
+    assert GREETING.fullmatch(printed)
+
+
+def test_names_answers_the_greeter_alone(hello: Stack) -> None:
+    assert execute(hello, "python", "-c", PAST_THE_GREETER) == (
+        1,
+        "",
+        "PERMISSION_DENIED: No intention allows visitor to call /hello.v1.NamesService/PickName\n",
+    )
+
+
+async def test_without_its_intention_the_greeter_says_that_names_refused(hello: Stack) -> None:
+    async with Registry(hello.environment["CONSUL_HTTP_ADDR"]) as registry:
+        await registry.delete_config(KIND, "names")
+        try:
+            refused = "UNAVAILABLE: There is nobody to greet: names answered PERMISSION_DENIED\n"
+            eventually_sync(lambda: visit(hello) == (1, "", refused), 30)
+            assert re.search(r'"source": "spiffe://[^"]+/svc/greeter"', hello.run.log("names-1").read_text())
+        finally:
+            await declare(registry, hello.declaration.intentions)
+    eventually_sync(lambda: GREETING.fullmatch(visit(hello)[1]), 30)
+
+
+def test_exec_says_in_a_line_what_cannot_be_run(hello: Stack) -> None:
+    assert execute(hello, "no-such-program") == (
+        1,
+        "",
+        "meshctl: no-such-program cannot be run: No such file or directory\n",
+    )
+
+
+def test_its_own_tests_pass() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"], cwd=HELLO, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^3 passed", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("", "contracts: linted, nothing broken, every method has a policy, gen/ is up to date"),
+        (r"default_deadline: \{seconds: 1\}", "NamesService.PickName: no access or no default_deadline"),
+        (r'option \(mesh.v1.service_name\) = "names";', "NamesService: no (mesh.v1.service_name)"),
+        (r"// Knows names.", "run `scripts/contracts.py generate --project "),
+    ],
+)
+def test_its_contracts_are_held_to_the_same_rules(tmp_path: Path, pattern: str, told: str) -> None:
+    project = tmp_path / "hello"
+    shutil.copytree(HELLO, project, ignore=shutil.ignore_patterns(".run", "__pycache__"))
+    contract = project / "proto/hello/v1/names_service.proto"
+    contract.write_text(re.sub(pattern, "", contract.read_text(), count=1))
+    command = [sys.executable, str(ROOT / "scripts" / "contracts.py"), "check", "--project", str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told in done.stdout + done.stderr
+    assert done.returncode == (1 if pattern else 0)
