@@ -54,7 +54,7 @@ def rules(entries: Iterable[Mapping[str, Any]]) -> list[Rule]:
         Rule(source["Name"], entry["Name"], int(source.get("Precedence", 0)), _permissions(entry, source))
         for entry in entries
         for source in entry.get("Sources") or ()
-        if source.get("Type", "consul") == "consul" and not source.get("Peer") and not source.get("SamenessGroup")
+        if source.get("Type", "consul") == "consul" and _is_of(source, source["Name"])
     ]
     return sorted(found, key=lambda rule: (-rule.precedence, rule.destination, rule.source))
 
@@ -94,12 +94,16 @@ def _refused(entry: Mapping[str, Any], source: Mapping[str, Any], part: str) -> 
     return Permission(False, ".*", f"nothing: {part} is not supported")
 
 
+def ruling(known: Iterable[Rule], source: str, destination: str) -> Rule | None:
+    """The rule that counts for calls of `source` to `destination`; `known` as `rules` orders them."""
+    matching = (rule for rule in known if rule.source in {source, ANY} and rule.destination in {destination, ANY})
+    return next(matching, None)
+
+
 def decide(known: Iterable[Rule], source: str, destination: str, path: str) -> bool:
     """Whether `source` may call the method `path` of `destination`; `known` as `rules` orders them."""
-    for rule in known:
-        if rule.source in {source, ANY} and rule.destination in {destination, ANY}:
-            return rule.allows(path)
-    return False
+    rule = ruling(known, source, destination)
+    return rule is not None and rule.allows(path)
 
 
 class Intentions:
@@ -142,13 +146,21 @@ def entry(destination: str, sources: Mapping[str, Iterable[str]]) -> dict[str, A
     return {
         "Kind": KIND,
         "Name": destination,
-        "Sources": [
-            {"Name": source, "Action": "allow"}
-            if ANY in methods
-            else {"Name": source, "Permissions": [_allowed(method) for method in methods]}
-            for source, methods in sorted((source, tuple(methods)) for source, methods in sources.items())
-        ],
+        "Sources": [allowance(source, methods) for source, methods in sorted(sources.items())],
     }
+
+
+def allowance(source: str, methods: Iterable[str]) -> dict[str, Any]:
+    """What a config entry says of a source that may call these methods and no others. Raises ValueError."""
+    named = tuple(methods)
+    if ANY in named:
+        return {"Name": source, "Action": "allow"}
+    return {"Name": source, "Permissions": [_allowed(method) for method in named]}
+
+
+def refusal(source: str) -> dict[str, Any]:
+    """What a config entry says of a source that may call nothing."""
+    return {"Name": source, "Action": "deny"}
 
 
 def _allowed(method: str) -> dict[str, Any]:
@@ -165,3 +177,22 @@ async def declare(registry: Registry, declared: Declared) -> None:
     await registry.put_config(_PROTOCOL)
     for destination, sources in declared.items():
         await registry.put_config(entry(destination, sources))
+
+
+async def amend(registry: Registry, destination: str, saying: Mapping[str, Any]) -> None:
+    """Replaces what stands of one source in the entry of `destination`, and nothing else, whoever else writes there.
+
+    `saying` is an `allowance` or a `refusal`. Raises RegistryError.
+    """
+    await registry.put_config_if(_PROTOCOL, 0)
+    while True:
+        found, index = await registry.config_entry(KIND, destination)
+        before = found or {"Kind": KIND, "Name": destination}
+        others = [each for each in before.get("Sources") or () if not _is_of(each, saying["Name"])]
+        if await registry.put_config_if({**before, "Sources": [*others, saying]}, index):
+            return
+
+
+def _is_of(saying: Mapping[str, Any], source: str) -> bool:
+    """Whether it speaks of this service of our own, not of one of the same name elsewhere."""
+    return saying["Name"] == source and not saying.get("Peer") and not saying.get("SamenessGroup")

@@ -205,6 +205,18 @@ class Registry:
         """Writes a config entry, which names its Kind and Name. Raises RegistryError with what Consul finds wrong."""
         await self._call(self._consul.config.set(entry["Kind"], entry["Name"], entry))
 
+    async def put_config_if(self, entry: dict[str, Any], index: int) -> bool:
+        """As `put_config`, unless somebody has written since `config_entry`; returns whether it did."""
+        return bool(await self._call(self._consul.config.set(entry["Kind"], entry["Name"], entry, cas=index)))
+
+    async def config_entry(self, kind: str, name: str) -> tuple[dict[str, Any] | None, int]:
+        """One config entry, with the index that `put_config_if` asks for; None and 0 where there is none.
+
+        Raises RegistryError.
+        """
+        entry = await self._call(self._consul.config.get(kind, name))
+        return (_entries([entry])[0], entry["ModifyIndex"]) if entry else (None, 0)
+
     async def delete_config(self, kind: str, name: str) -> None:
         """Raises RegistryError."""
         await self._call(self._consul.config.delete(kind, name))
