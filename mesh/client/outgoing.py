@@ -33,7 +33,7 @@ def carried_on() -> str | None:
 def headers(given: Iterable[Pair] | None, token: Callable[[], str | None]) -> Headers | None:
     """What the caller gives, and the token, the request id and the trace where it gives none.
 
-    The one place where a call gets headers.
+    The one place where a call gets headers, but for the trace of one that is recorded (`tracing.outgoing`).
     """
     pairs = [] if given is None else list(given)
     own = {key for key, _ in pairs} if pairs else ()

@@ -86,7 +86,8 @@ async def test_what_a_call_makes_ends_before_it() -> None:
         servicer.address = server.address
         await call(server, timeout=2)
     outer, inner = servicer.remaining
-    assert inner <= outer * 0.95
+    rounding = 0.01  # on the wire
+    assert inner <= outer * 0.95 + rounding
 
 
 async def test_a_request_id_is_carried_on_if_there_is_one() -> None:
