@@ -1,5 +1,6 @@
 """Faults over a real channel: whom they strike, with what, and whom they leave alone."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -59,11 +60,18 @@ class Echo:
         await self._server.stop(None)
 
     async def call(
-        self, kind: str = "unary_unary", headers: Mapping[str, str] | None = None, seconds: float = 20
+        self,
+        kind: str = "unary_unary",
+        headers: Mapping[str, str] | None = None,
+        seconds: float = 20,
+        *,
+        silent: bool = False,
     ) -> list[bytes]:
         """The answers to the messages `a` and `b`, or to `a` alone."""
 
         async def messages() -> AsyncIterator[bytes]:
+            if silent:
+                await asyncio.Event().wait()
             yield b"a"
             yield b"b"
 
@@ -74,8 +82,9 @@ class Echo:
         return [answer async for answer in call] if kind.endswith("stream") else [await call]
 
     async def refused(self, kind: str = "unary_unary", headers: Mapping[str, str] | None = None) -> Described:
+        # A client of grpc.aio that is about to send when a two-way stream is refused is told INTERNAL by its own side.
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await self.call(kind, headers)
+            await self.call(kind, headers, silent=kind == "stream_stream")
         return from_rpc_error(failure.value)
 
     async def _one(self, request: bytes, context: Any) -> bytes:
