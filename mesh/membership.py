@@ -12,6 +12,7 @@ from mesh.interceptors.peer import Peer
 from mesh.live.follow import follow
 from mesh.live.settings import Live
 from mesh.registry import Registry
+from mesh.telemetry import apply_log_level
 from mesh.token_keys import TokenKeys
 
 
@@ -38,6 +39,7 @@ class Membership:
 async def joined(service: str) -> AsyncIterator[Membership]:
     """Membership of the mesh as `service`. Raises RegistryError if Consul cannot be reached at the start."""
     intentions, keys, live = Intentions(service), TokenKeys(), Live()
+    live.on_change.append(apply_log_level)
     async with held(service) as identity, Registry.from_environment() as registry:
         await intentions.load(registry)
         async with (
