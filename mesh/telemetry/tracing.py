@@ -88,21 +88,23 @@ def traced(path: str, behaviour: Behaviour) -> Behaviour:
     """
     from opentelemetry.instrumentation.grpc import aio_server_interceptor  # noqa: PLC0415
 
-    async def within(request: Any, context: Any) -> Any:
+    async def within(request: Any, context: Any) -> "_Outcome":
         span = trace.get_current_span()
         if (call := calls.current.get()) is not None:
             call.record(_traceparent(span.get_span_context()))
         if (request_id := callers.request_id.get()) is not None:
             span.set_attribute("mesh.request_id", request_id)
+        outcome = _Outcome()
         try:
-            return await behaviour(request, context)
+            outcome.response = await behaviour(request, context)
         except BaseException as problem:
+            # Not to be seen by the package: for it each refusal is an exception to be kept with all its stack.
+            outcome.problem = problem
             code = final_code(context, problem)
             _tell(span, code, failed=code in _FAULTS)
-            raise
-        finally:
-            if peer := callers.peer.get():
-                span.set_attribute("mesh.peer", peer)
+        if peer := callers.peer.get():
+            span.set_attribute("mesh.peer", peer)
+        return outcome
 
     handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(within)
 
@@ -113,8 +115,24 @@ def traced(path: str, behaviour: Behaviour) -> Behaviour:
     try:
         binding.send(None)
     except StopIteration as bound:
-        return bound.value.unary_unary  # type: ignore[no-any-return]
-    raise RuntimeError("the interceptor waits before it has a call")
+        spanned: Callable[[Any, Any], Awaitable[_Outcome]] = bound.value.unary_unary
+    else:
+        raise RuntimeError("the interceptor waits before it has a call")
+
+    async def handle(request: Any, context: Any) -> Any:
+        outcome = await spanned(request, context)
+        if outcome.problem is not None:
+            raise outcome.problem
+        return outcome.response
+
+    return handle
+
+
+class _Outcome:
+    """What a handler returned or raised."""
+
+    response: Any = None
+    problem: BaseException | None = None
 
 
 class _Details:
@@ -161,7 +179,7 @@ def _attempt(path: str, begin: "partial[Any]", **options: Any) -> Any:
     service, _, method = path.removeprefix("/").rpartition("/")
     attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
     span = _tracer.start_span(path, kind=trace.SpanKind.CLIENT, attributes=attributes)
-    sent = [pair for pair in begin.keywords["metadata"] or () if pair[0] != "traceparent"]
+    sent = [pair for pair in begin.keywords.get("metadata") or () if pair[0] != "traceparent"]
     sent.append(("traceparent", _traceparent(span.get_span_context())))
     try:
         attempt = begin(**options, metadata=grpc.aio.Metadata(*sent))
