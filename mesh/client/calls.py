@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from mesh.client.destination import Method
+from mesh.client.destination import OK, Method
 from mesh.resilience.breaker import Probe
 from mesh.resilience.retry import again
 
@@ -132,13 +132,13 @@ class UnaryCall(Call):
                 else:
                     if not self._ended:
                         self._ended = True
-                        self._method.ended(grpc.StatusCode.OK, self._started, self._seconds, self._probe)
+                        self._method.ended(OK, self._started, self._seconds, self._probe)
                     return response
             response = yield from self._rest.__await__()
         except BaseException as failure:
             self._failed(failure)
             raise
-        self._end(grpc.StatusCode.OK)
+        self._end(OK)
         return response
 
     def cancel(self) -> bool:
@@ -207,7 +207,7 @@ class StreamCall(Call):
         except BaseException as failure:
             self._failed(failure)
             raise
-        self._end(grpc.StatusCode.OK)
+        self._end(OK)
 
     async def read(self) -> Any:
         try:
@@ -216,7 +216,7 @@ class StreamCall(Call):
             self._failed(failure)
             raise
         if message is grpc.aio.EOF:
-            self._end(grpc.StatusCode.OK)
+            self._end(OK)
         return message
 
     async def _first(self, take: Callable[[Any], Awaitable[Any]]) -> Any:

@@ -19,6 +19,7 @@ RETRIES = Counter("mesh_client_retries", "Attempts after the first", ["destinati
 RETRIES_REFUSED = Counter("mesh_client_retries_refused", "Retries for which the budget had none", ["destination"])
 BUDGET = Gauge("mesh_retry_budget_remaining", "Retries that may be made now", ["destination"])
 
+OK = grpc.StatusCode.OK
 _DOMAIN = ErrorReason.DESCRIPTOR.file.package
 _NOT_BEGUN = frozenset({"STOPPING", "OVERLOADED"})
 _FAULTS = frozenset(
@@ -99,7 +100,7 @@ class Method:
         """A call that might take `seconds` ended, for metrics and breaker. `started`: `time.monotonic()`."""
         self._observe(time.monotonic() - started)
         breaker = self.at.breaker
-        if code is grpc.StatusCode.OK:
+        if code is OK:
             self._ok.inc()
             if breaker.failing:
                 breaker.succeeded(probe)
