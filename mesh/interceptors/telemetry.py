@@ -32,6 +32,7 @@ _TOLD = frozenset(
 """Failures that get a line in the log: the server's own, but for INTERNAL, which Errors tells of with its cause."""
 
 log = logger(__name__)
+OK = grpc.StatusCode.OK
 
 
 class _Ended(dict[grpc.StatusCode, Counter]):
@@ -39,7 +40,7 @@ class _Ended(dict[grpc.StatusCode, Counter]):
 
     def __init__(self, service: str, method: str) -> None:
         self._labels = (service, method)
-        self[grpc.StatusCode.OK]  # every method has one, so that a rate can be had from its first call on
+        self[OK]  # every method has one, so that a rate can be had from its first call on
 
     def __missing__(self, code: grpc.StatusCode) -> Counter:
         made = self[code] = CALLS.labels(*self._labels, code.name)
@@ -55,8 +56,10 @@ class Telemetry:
     def wrap(self, rpc: Rpc, proceed: Handler) -> Handler:
         path, live = rpc.path, self._live
         service, _, method = path.removeprefix("/").rpartition("/")
-        seconds, active = SECONDS.labels(service, method), ACTIVE.labels(service, method)
+        observe = SECONDS.labels(service, method).observe
         ended = _Ended(service, method)
+        well = ended[OK].inc
+        active = _active(service, method)
         proceed_traced = traced(path, proceed)
 
         async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
@@ -70,21 +73,43 @@ class Telemetry:
             calls.current.set(calls.Call(path, traceparent))
             # Who begins a trace decides; as far as anyone knows that is here if none came.
             sampled = calls.sampled(traceparent) if traceparent else random.random() < live.current.trace_ratio  # noqa: S311
-            active.inc()
+            active[0] += 1
             started = time.perf_counter()
             try:
                 response = await (proceed_traced if sampled else proceed)(request, context)
             except BaseException as problem:
-                over(final_code(context, problem), time.perf_counter() - started)
+                failed(final_code(context, problem), time.perf_counter() - started)
                 raise
-            over(final_code(context, None), time.perf_counter() - started)
-            return response
+            else:
+                took = time.perf_counter() - started
+                if context.code():
+                    failed(final_code(context, None), took)
+                else:
+                    observe(took)
+                    well()
+                return response
+            finally:
+                active[0] -= 1
 
-        def over(code: grpc.StatusCode, took: float) -> None:
-            active.dec()
-            seconds.observe(took)
+        def failed(code: grpc.StatusCode, took: float) -> None:
+            observe(took)
             ended[code].inc()
             if code in _TOLD:
                 log.warning("call failed", code=code.name, seconds=round(took, 4))
 
         return handle
+
+
+_numbers: dict[tuple[str, str], list[int]] = {}
+
+
+def _active(service: str, method: str) -> list[int]:
+    """The one number that it holds is the method's calls being served, in all servers of this process.
+
+    All calls are served in one thread, so that a number is enough; a gauge's own lock costs ten times as much.
+    """
+    known = _numbers.get((service, method))
+    if known is None:
+        known = _numbers[service, method] = [0]
+        ACTIVE.labels(service, method).set_function(lambda: known[0])
+    return known
