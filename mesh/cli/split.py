@@ -54,7 +54,9 @@ def split(
         _show(service, divided, running, versions)
     for version, weight in divided.items():
         if weight and not running[version]:
-            typer.echo(f"warning: {weight:g} % go to version {version}, which no healthy instance runs", err=True)
+            typer.echo(
+                f"warning: no healthy instance runs version {version}: the others get its {weight:g} %", err=True
+            )
 
 
 def _show(service: str, divided: dict[str, float], running: Counter[str], versions: list[str]) -> None:

@@ -170,7 +170,7 @@ def test_a_split_is_set_changed_and_cleared(operator: Operator, service: str) ->
     in_consul(operator, register)
     done = operator.quick("split", service, "1.2.0=90.5", "1.3.0-rc=9.5%")
     assert done.status == 0
-    assert "warning: 9.5 % go to version 1.3.0-rc, which no healthy instance runs" in done.error
+    assert "warning: no healthy instance runs version 1.3.0-rc: the others get its 9.5 %" in done.error
     assert entry("service-splitter")["Splits"] == [
         {"Weight": 90.5, "ServiceSubset": "v-1-2-0"},
         {"Weight": 9.5, "ServiceSubset": "v-1-3-0-rc"},
