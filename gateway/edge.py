@@ -47,6 +47,10 @@ STANDARD_SERVICES = (
 )
 BODY_BYTES = 8 * 1024 * 1024
 """The largest JSON body. Uploads are streamed, and limited by ingest."""
+_GRACE_SECONDS = 1.0
+"""How much later than a server Envoy ends a call, so that the server's own answer comes first where there is one."""
+_RETRIABLE = {"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"}
+"""The codes that Envoy can retry on."""
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 """Web pages that may call by default; EDGE_CORS_ORIGINS holds another regular expression (RE2)."""
@@ -95,7 +99,9 @@ def _filters(snapshot: Snapshot) -> Iterable[dict[str, Any]]:
         "http.health_check.v3.HealthCheck",
         pass_through_mode=False,
         headers=[{"name": ":path", "string_match": {"exact": "/healthz"}}],
-        cluster_min_healthy_percentages={name: {"value": 1} for name in sorted(set(services().values()))},
+        # It tells whether the edge itself can serve: it has its routes, and the mesh behind it answers. A service
+        # without an instance is that service's ill health (grpc.health.v1.Health), and no reason to take the edge away.
+        cluster_min_healthy_percentages={GATEWAY: {"value": 1}},
     )
     yield _filter("cors", "http.cors.v3.Cors")
     # Ahead of the transcoder, which drops the length: ingest checks that all of an upload has come.
@@ -232,8 +238,9 @@ def _public_paths() -> Iterable[str]:
 
 def _virtual_host(snapshot: Snapshot) -> dict[str, Any]:
     routes = [_malformed_timeouts()]
-    routes += [_route(service, destination(snapshot, name)) for service, name in sorted(services().items())]
-    routes += [_route(service, {"cluster": GATEWAY}) for service in STANDARD_SERVICES]
+    for service, name in sorted(services().items()):
+        routes += _routes(service, destination(snapshot, name))
+    routes += [_standard_route(service, {"cluster": GATEWAY}) for service in STANDARD_SERVICES]
     # No REST call goes this way: it is routed anew as the gRPC call that it becomes. CORS needs a route for its policy.
     routes += [{"match": {"prefix": prefix}, "route": {"cluster": GATEWAY}} for prefix in _rest_prefixes()]
     routes.append({"match": {"prefix": "/"}, "direct_response": _direct(404, "There is no such method")})
@@ -262,11 +269,33 @@ def _malformed_timeouts() -> dict[str, Any]:
     }
 
 
-def _route(service: str, where: dict[str, Any]) -> dict[str, Any]:
-    """No time-out here: the contract's deadline ends a call at its server, with a canonical status."""
-    # Only what no instance has seen; a gRPC client does the same by itself.
-    retry = {
-        "retry_on": "connect-failure,refused-stream",
+def _routes(service: str, where: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """First what may be called again, method by method, then the rest of the service.
+
+    A caller's own deadline is kept by the server, and by the caller; Envoy's would fire a little before theirs and
+    answer UNAVAILABLE. A call without one, as all of REST, has its contract's, which a server that hangs cannot keep.
+    """
+    no_deadline = [{"name": "grpc-timeout", "present_match": False}]
+    for method in contract.methods(service):
+        limit = {"timeout": f"{method.default_deadline_seconds + _GRACE_SECONDS:g}s"}
+        again = {"retry_policy": _retry(method)}
+        yield {"match": {"path": method.path, "headers": no_deadline}, "route": {**where, **again, **limit}}
+        if method.retry_on:
+            yield {"match": {"path": method.path}, "route": {**where, **again, "timeout": "0s"}}
+    yield _standard_route(service, where)
+
+
+def _standard_route(service: str, where: dict[str, Any]) -> dict[str, Any]:
+    return {"match": {"prefix": f"/{service}/"}, "route": {**where, "retry_policy": _retry(None), "timeout": "0s"}}
+
+
+def _retry(method: contract.Method | None) -> dict[str, Any]:
+    """Of any method what no instance has seen, as a gRPC client does by itself; of one that may be called again also
+    what was cut off, and what its contract names. A budget limits them (mesh/control/clusters.py)."""
+    named = sorted(code.name.lower().replace("_", "-") for code in method.retry_on) if method else []
+    conditions = ["connect-failure", "refused-stream", *(["reset"] if named else []), *_RETRIABLE.intersection(named)]
+    return {
+        "retry_on": ",".join(conditions),
         "num_retries": 2,
         "retry_host_predicate": [
             {
@@ -277,10 +306,6 @@ def _route(service: str, where: dict[str, Any]) -> dict[str, Any]:
             }
         ],
         "host_selection_retry_max_attempts": 3,
-    }
-    return {
-        "match": {"prefix": f"/{service}/"},
-        "route": {**where, "timeout": "0s", "retry_policy": retry},
     }
 
 

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf import json_format
-from google.rpc import error_details_pb2  # noqa: F401 - MessageToDict finds the details by their names
+from google.rpc import (
+    error_details_pb2,  # noqa: F401 - MessageToDict finds the details by their names
+    status_pb2,
+)
 from google.rpc.code_pb2 import Code
 from mesh.v1.error_reason_pb2 import ErrorReason
 
@@ -36,6 +39,17 @@ CODES = {
 }
 """The code of each HTTP status that Envoy answers with, after google/rpc/code.proto."""
 
+_REASONS = {
+    404: (Code.UNIMPLEMENTED, ErrorReason.ERROR_REASON_NO_SUCH_METHOD),
+    408: (Code.DEADLINE_EXCEEDED, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED),
+    413: (Code.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_TOO_LARGE),
+    431: (Code.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_TOO_LARGE),
+    502: (Code.UNAVAILABLE, ErrorReason.ERROR_REASON_UNREACHABLE),
+    503: (Code.UNAVAILABLE, ErrorReason.ERROR_REASON_UNREACHABLE),
+    504: (Code.DEADLINE_EXCEEDED, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED),
+}
+"""What a status means, with the code that a gRPC caller gets; Envoy's own words would tell of addresses inside."""
+
 _UNAUTHENTICATED = 401  # for Envoy a wrong audience is 403
 
 READY_MADE = "json_body_refused"
@@ -60,7 +74,11 @@ def as_json(refusal: Error) -> dict[str, Any]:
 
 def local_reply_config() -> dict[str, Any]:
     """Envoy's mappers, of which the first that matches wins: refused tokens, then one for each status."""
-    return {"mappers": [_ready_made(), *_refused_tokens(), *(_plain(status, code) for status, code in CODES.items())]}
+    mappers = [_ready_made(), *_refused_tokens()]
+    for status, (code, reason) in _REASONS.items():
+        mappers += _with_reason(_of_status(status), status, code, error(reason))
+    mappers += [_plain(status, code) for status, code in CODES.items() if status not in _REASONS]
+    return {"mappers": mappers}
 
 
 def _told(condition: str) -> dict[str, Any]:
@@ -89,31 +107,42 @@ def _refused_tokens() -> Iterable[dict[str, Any]]:
         ("response.code_details.contains('Jwt_is_expired')", ErrorReason.ERROR_REASON_TOKEN_EXPIRED),
         ("response.code_details.startsWith('jwt_authn_access_denied')", ErrorReason.ERROR_REASON_TOKEN_INVALID),
     ):
-        refusal = error(reason)
-        told = _told(condition)
-        yield {
-            "filter": {"and_filter": {"filters": [told, _REST]}},
-            "status_code": _UNAUTHENTICATED,
-            "body_format_override": {"json_format": as_json(refusal)},
-        }
-        details = base64.b64encode(refusal.status.SerializeToString()).decode().rstrip("=")
-        yield {
-            "filter": told,
-            "status_code": _UNAUTHENTICATED,
-            "body": {"inline_string": refusal.message},
-            "headers_to_add": [
-                {
-                    "header": {"key": "grpc-status-details-bin", "value": details},
-                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                }
-            ],
-        }
+        yield from _with_reason(_told(condition), _UNAUTHENTICATED, Code.UNAUTHENTICATED, error(reason))
+
+
+def _with_reason(matched: dict[str, Any], status: int, grpc_code: int, refusal: Error) -> Iterable[dict[str, Any]]:
+    """The same for both callers: as JSON, and as a gRPC status of code `grpc_code` with its details."""
+    yield {
+        "filter": {"and_filter": {"filters": [matched, _REST]}},
+        "status_code": status,
+        "body_format_override": {"json_format": as_json(refusal)},
+    }
+    details = status_pb2.Status()
+    details.CopyFrom(refusal.status)
+    details.code = grpc_code
+    yield {
+        "filter": matched,
+        "status_code": status,
+        "body": {"inline_string": refusal.message},
+        "headers_to_add": [
+            _header("grpc-status", str(int(grpc_code))),
+            _header("grpc-status-details-bin", base64.b64encode(details.SerializeToString()).decode().rstrip("=")),
+        ],
+    }
+
+
+def _header(key: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _of_status(status: int) -> dict[str, Any]:
+    compared = {"op": "EQ", "value": {"default_value": status, "runtime_key": f"edge.reply.{status}"}}
+    return {"status_code_filter": {"comparison": compared}}
 
 
 def _plain(status: int, code: int) -> dict[str, Any]:
-    compared = {"op": "EQ", "value": {"default_value": status, "runtime_key": f"edge.reply.{status}"}}
     return {
-        "filter": {"and_filter": {"filters": [{"status_code_filter": {"comparison": compared}}, _REST]}},
+        "filter": {"and_filter": {"filters": [_of_status(status), _REST]}},
         "body_format_override": {
             "json_format": {"code": int(code), "message": "%LOCAL_REPLY_BODY%", "details": []},
         },

@@ -1,25 +1,30 @@
 """`python -m mesh.control`: runs one control plane."""
 
 import argparse
+import asyncio
 import contextlib
 import importlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from prometheus_client import Info
 
 from mesh.background import background
 from mesh.contract import service_names
 from mesh.control.ads import Ads
+from mesh.control.inspection import META, inspection
+from mesh.control.kept import Kept
 from mesh.control.resources import Edge, resources
 from mesh.control.snapshot import Snapshot
 from mesh.control.watch import Watch
 from mesh.identity import held
-from mesh.registry import Registration, Registry, registered
+from mesh.registry import Registration, Registry, RegistryError, registered
 from mesh.serving import on_signal, registration_meta, run
 from mesh.settings import MeshSettings, SettingsError
 from mesh.telemetry import logger
@@ -29,14 +34,50 @@ from mesh.transport import MESSAGE_BYTES, server_options
 NAME = "control"
 EDGE = "edge"
 """As whom Envoy calls services."""
+_PATIENCE_SECONDS = 3.0
+"""How long a starting control plane waits for Consul before it serves what was kept."""
+_AGAIN_SECONDS = 1.0
+_VERSION = Info("mesh_xds_version", "The snapshot that is served; control planes that agree have the same")
 
 log = logger(__name__)
+
+
+class _Plane:
+    """What is served now, and where it came from."""
+
+    def __init__(self, ads: Ads, kept: Kept, edge: Edge | None, identity: Path | None) -> None:
+        self.snapshot: Snapshot | None = None
+        self._ads = ads
+        self._kept = kept
+        self._edge = edge
+        self._identity = identity
+        self._from_consul = asyncio.Event()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Serves what Consul says, and keeps it."""
+        self._from_consul.set()
+        if self.snapshot != snapshot:
+            self._serve(snapshot)
+            self._kept.write(snapshot)
+
+    async def fall_back(self) -> None:
+        """Serves what was kept if Consul says nothing for a while."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._from_consul.wait(), _PATIENCE_SECONDS)
+        if not self._from_consul.is_set() and (snapshot := self._kept.read()) is not None:
+            log.warning("consul is away, serving what was kept", version=snapshot.version)
+            self._serve(snapshot)
+
+    def _serve(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        _VERSION.info({"version": snapshot.version})
+        self._ads.publish(lambda view: resources(snapshot, view, edge=self._edge, identity=self._identity))
 
 
 async def control(listen: str | None, services: Sequence[str], edge: Edge | None) -> None:
     """Serves xDS on `listen`, or where MESH_XDS_SERVERS has the first control plane, until SIGTERM.
 
-    `services` have a cluster even while no instance is registered.
+    `services` have a cluster even while no instance is registered. It also starts while Consul is away.
     """
     settings = MeshSettings.from_environment()
     instance = settings.instance or f"{NAME}-{os.getpid()}"
@@ -45,18 +86,46 @@ async def control(listen: str | None, services: Sequence[str], edge: Edge | None
 
     async with contextlib.AsyncExitStack() as stack:
         ports = await stack.enter_async_context(observed(NAME, instance, settings.host))
-        identity = (await stack.enter_async_context(held(EDGE))).directory if edge else None
-
-        def publish(snapshot: Snapshot) -> None:
-            ads.publish(lambda view: resources(snapshot, view, edge=edge, identity=identity))
-
+        identity = await stack.enter_async_context(_edge_identity(settings)) if edge else None
+        plane = _Plane(ads, Kept(settings.run_dir), edge, identity)
+        admin = await stack.enter_async_context(inspection(ads, lambda: plane.snapshot, settings.host))
         host, port = await stack.enter_async_context(_serving(ads, listen or settings.xds_servers[0]))
-        registration = Registration(NAME, instance, host, port, port, registration_meta(settings) | ports)
+        meta = registration_meta(settings) | ports | {META: str(admin)}
+        registration = Registration(NAME, instance, host, port, port, meta)
         registry = await stack.enter_async_context(Registry(settings.consul_url))
-        watching = await stack.enter_async_context(background(Watch(registry, services, publish).run(), "watch"))
+        watching = await stack.enter_async_context(background(Watch(registry, services, plane.publish).run(), "watch"))
         watching.add_done_callback(lambda _: stopping.set())  # a defect: the supervisor shall see it end
-        await stack.enter_async_context(registered(registry, registration))
+        await stack.enter_async_context(background(plane.fall_back(), "fall-back"))
+        held_registration = _insist("registration", lambda: registered(registry, registration))
+        await stack.enter_async_context(background(held_registration, "registration"))
         await stopping.wait()
+
+
+@contextlib.asynccontextmanager
+async def _edge_identity(settings: MeshSettings) -> AsyncIterator[Path]:
+    """The directory of Envoy's certificate, kept fresh. It must hold one before Envoy is told of it."""
+    if settings.run_dir is None:
+        raise SettingsError("MESH_RUN_DIR is not set: it is the folder in which Envoy finds its certificate")
+    directory, there = settings.run_dir / "identity" / EDGE, asyncio.Event()
+    async with background(_insist("identity of the edge", lambda: held(EDGE), there), "edge-identity"):
+        if not (directory / "current").exists():
+            await there.wait()
+        yield directory
+
+
+async def _insist(
+    what: str, make: Callable[[], AbstractAsyncContextManager[object]], there: asyncio.Event | None = None
+) -> None:
+    """Holds it from when Consul is there to give it, for ever."""
+    while True:
+        try:
+            async with make():
+                if there is not None:
+                    there.set()
+                await asyncio.Event().wait()
+        except RegistryError as problem:
+            log.warning("consul is away, trying again", wanted=what, problem=str(problem))
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 @contextlib.asynccontextmanager

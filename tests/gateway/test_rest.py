@@ -72,11 +72,11 @@ def test_each_response_has_an_id(rest: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (lambda rest: rest.get("/v1/nothing"), (404, 5, "")),
-        (lambda rest: rest.get("/"), (404, 5, "")),
-        (lambda rest: rest.get("/retail.sales.v1.SalesService/ListSales"), (404, 5, "")),
-        (lambda rest: rest.delete("/v1/sales"), (404, 5, "")),
-        (lambda rest: rest.put("/v1/sales", json={}), (404, 5, "")),
+        (lambda rest: rest.get("/v1/nothing"), (404, 5, "NO_SUCH_METHOD")),
+        (lambda rest: rest.get("/"), (404, 5, "NO_SUCH_METHOD")),
+        (lambda rest: rest.get("/retail.sales.v1.SalesService/ListSales"), (404, 5, "NO_SUCH_METHOD")),
+        (lambda rest: rest.delete("/v1/sales"), (404, 5, "NO_SUCH_METHOD")),
+        (lambda rest: rest.put("/v1/sales", json={}), (404, 5, "NO_SUCH_METHOD")),
         (lambda rest: rest.get("/v1/sales?colour=red"), (400, 3, "")),
         (lambda rest: rest.get("/v1/sales?page_size=many"), (400, 3, "")),
         (lambda rest: rest.get("/v1/sales?page_token=forged"), (400, 3, "PAGE_TOKEN_INVALID")),
@@ -87,7 +87,7 @@ def test_each_response_has_an_id(rest: httpx.Client) -> None:
         (lambda rest: rest.get("/v1/sales", headers={"under_score": "x"}), (400, 3, "")),
         (lambda rest: rest.post("/v1/jobs", json={}), (403, 7, "PERMISSION_MISSING")),
         (lambda rest: rest.get("/v1/jobs"), (501, 12, "")),
-        (lambda rest: rest.get("/v1/products:search?query=lantern"), (503, 14, "")),
+        (lambda rest: rest.get("/v1/products:search?query=lantern"), (503, 14, "UNREACHABLE")),
     ],
 )
 def test_a_refusal_has_its_status_its_code_and_its_reason(
@@ -130,4 +130,4 @@ def test_what_breaks_a_rule_of_the_contract_is_named(rest: httpx.Client) -> None
 
 def test_a_body_that_is_too_large_is_refused(rest: httpx.Client) -> None:
     response = rest.post("/v1/sales", content=b'{"request_id": "' + b"x" * 9_000_000 + b'"}')
-    assert refusal(response) == (413, 3, "")
+    assert refusal(response) == (413, 3, "TOO_LARGE")

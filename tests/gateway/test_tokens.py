@@ -94,7 +94,7 @@ def test_a_missing_permission_is_named(edge: Edge) -> None:
 def test_a_public_method_takes_no_notice_of_a_token(edge: Edge) -> None:
     with edge.rest(token="abc") as rest:
         for path in ("/.well-known/jwks.json", "/v1/auth/jwks"):  # there is no auth here, and it would be asked
-            assert refusal(rest.get(path)) == (503, 14, "")
+            assert refusal(rest.get(path)) == (503, 14, "UNREACHABLE")
 
 
 def test_new_keys_are_taken_and_old_tokens_refused(edge: Edge) -> None:
