@@ -12,9 +12,14 @@ from typer.core import TyperGroup
 GROUP = "meshctl.commands"
 _OWN = {
     "policy": "mesh.cli.policy:policy",
+    "intentions": "mesh.cli.intentions:intentions",
+    "certs": "mesh.cli.certs:certs",
+    "bootstrap": "mesh.cli.bootstrap:bootstrap",
     "live": "mesh.cli.live:live",
     "faults": "mesh.cli.faults:faults",
     "split": "mesh.cli.split:split",
+    "top": "mesh.cli.top:top",
+    "traces": "mesh.cli.traces:traces",
 }
 """Those of meshctl itself that need more than a moment to import."""
 

@@ -1,0 +1,153 @@
+"""`meshctl top`: what services are doing right now."""
+
+import asyncio
+import json
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from mesh.cli.consul import now, with_consul
+from mesh.local import LocalError
+from mesh.registry import Instance, Registry
+from mesh.telemetry.figures import (
+    DestinationFigures,
+    MethodFigures,
+    Observed,
+    Scrape,
+    destinations,
+    methods,
+    scraped,
+)
+from mesh.telemetry.metrics import META
+
+_SCRAPE_SECONDS = 3
+_PIPE_WIDTH = 160
+
+
+def top(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Only this service and its callers.")] = "",
+    interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2, max=60)] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one interval and return.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one interval as JSON, for programs.")] = False,
+) -> None:
+    """Show live rates, errors and durations of every method, and how callers fare with whom they call.
+
+    Errors are calls that failed by the service's own fault or were refused as it had no room; calls that were wrong
+    are not. Durations are of calls that ended within the interval.
+    """
+    before = _scrape(context, service)
+    time.sleep(interval)
+    after = _scrape(context, service)
+    if as_json:
+        seen = _observed(before, after)
+        found = {"methods": [*map(asdict, methods(seen))], "destinations": [*map(asdict, destinations(seen))]}
+        typer.echo(json.dumps(found, indent=2))
+        return
+    console = Console()
+    if once or not console.is_terminal:
+        console = console if console.is_terminal else Console(width=_PIPE_WIDTH)
+        console.print(_shown(_observed(before, after)))
+        return
+    with Live(_shown(_observed(before, after)), console=console, screen=True) as screen:
+        while True:
+            time.sleep(interval)
+            before, after = after, _scrape(context, service)
+            screen.update(_shown(_observed(before, after)))
+
+
+_Look = dict[str, tuple[Instance, float, Scrape]]
+"""By id of the instance, when it was asked and what it said."""
+
+
+def _scrape(context: typer.Context, service: str) -> _Look:
+    look = with_consul(context, lambda registry: _look(registry, service))
+    if not look:
+        what = f"instance of {service}" if service else "instance"
+        raise LocalError(f"no healthy {what} of the mesh tells its metrics")
+    return look
+
+
+async def _look(registry: Registry, service: str) -> _Look:
+    names = await now(registry.watch_services())
+    known = [instances for name in names for instances in await now(registry.watch_healthy(name))]
+    asked = [each for each in known if META in dict(each.meta) and service in {"", each.service}]
+    said = await asyncio.gather(*(asyncio.to_thread(_ask, each) for each in asked))
+    return {each.id: (each, moment, scrape) for each, (moment, scrape) in zip(asked, said, strict=True) if scrape}
+
+
+def _ask(instance: Instance) -> tuple[float, Scrape]:
+    """When, and what it said; nothing if it is going or gone."""
+    url = f"http://{instance.host}:{dict(instance.meta)[META]}/metrics"
+    moment = time.monotonic()
+    try:
+        with urllib.request.urlopen(url, timeout=_SCRAPE_SECONDS) as answer:
+            return moment, scraped(answer.read().decode())
+    except OSError:
+        return moment, {}
+
+
+def _observed(before: _Look, after: _Look) -> list[Observed]:
+    """An instance that has just come has no interval yet; one that is the same by name alone counts from nothing."""
+    found = []
+    for name, (instance, moment, scrape) in after.items():
+        if name in before:
+            _, earlier, old = before[name]
+            found.append(Observed(instance.service, old, scrape, max(moment - earlier, 1e-3)))
+    return found
+
+
+def _shown(seen: Sequence[Observed]) -> Group:
+    return Group(_methods(methods(seen)), Text(), _destinations(destinations(seen)))
+
+
+def _methods(rows: Sequence[MethodFigures]) -> Table:
+    table = _table("SERVICE", "METHOD", "CALLS/S", "ERRORS", "P50 MS", "P99 MS", "IN FLIGHT")
+    for row in rows:
+        table.add_row(
+            row.service,
+            row.method,
+            f"{row.calls_per_second:.1f}",
+            _errors(row.errors_percent),
+            _duration(row.p50_milliseconds),
+            _duration(row.p99_milliseconds),
+            str(row.in_flight),
+        )
+    return table
+
+
+def _destinations(rows: Sequence[DestinationFigures]) -> Table:
+    table = _table("CALLER", "DESTINATION", "CALLS/S", "ERRORS", "RETRIES/S", "BREAKER")
+    for row in rows:
+        table.add_row(
+            row.caller,
+            row.destination,
+            f"{row.calls_per_second:.1f}",
+            _errors(row.errors_percent),
+            f"{row.retries_per_second:.1f}",
+            Text(row.breaker, style="" if row.breaker == "closed" else "bold red"),
+        )
+    return table
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, title in enumerate(titles):
+        table.add_column(title, justify="left" if number < 2 or title == "BREAKER" else "right")
+    return table
+
+
+def _errors(percent: float) -> Text:
+    return Text(f"{percent:.1f}%", style="bold red" if percent else "")
+
+
+def _duration(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds:.1f}"
