@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh.intentions import KIND, declare
 from mesh.local import Stack, running
-from mesh.registry import Registry
+from mesh.telemetry import traces
 from tests.eventually import eventually_sync
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,10 +40,10 @@ def hello() -> Iterator[Stack]:
         yield stack
 
 
-def execute(stack: Stack, *command: str) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of `meshctl exec COMMAND`."""
+def meshctl(stack: Stack, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error."""
     done = subprocess.run(
-        [MESHCTL, "--project", HELLO, "exec", *command],
+        [MESHCTL, "--project", HELLO, *arguments],
         env=os.environ | {"MESH_RUN_DIR": str(stack.run.path)},
         capture_output=True,
         text=True,
@@ -54,7 +53,7 @@ def execute(stack: Stack, *command: str) -> tuple[int, str, str]:
 
 
 def visit(stack: Stack) -> tuple[int, str, str]:
-    return execute(stack, "python", "-m", "hello.visit")
+    return meshctl(stack, "exec", "python", "-m", "hello.visit")
 
 
 def test_a_visitor_is_greeted_by_name(hello: Stack) -> None:
@@ -64,27 +63,48 @@ def test_a_visitor_is_greeted_by_name(hello: Stack) -> None:
 
 
 def test_names_answers_the_greeter_alone(hello: Stack) -> None:
-    assert execute(hello, "python", "-c", PAST_THE_GREETER) == (
+    assert meshctl(hello, "exec", "python", "-c", PAST_THE_GREETER) == (
         1,
         "",
         "PERMISSION_DENIED: No intention allows visitor to call /hello.v1.NamesService/PickName\n",
     )
 
 
-async def test_without_its_intention_the_greeter_says_that_names_refused(hello: Stack) -> None:
-    async with Registry(hello.environment["CONSUL_HTTP_ADDR"]) as registry:
-        await registry.delete_config(KIND, "names")
-        try:
-            refused = "UNAVAILABLE: There is nobody to greet: names answered PERMISSION_DENIED\n"
-            eventually_sync(lambda: visit(hello) == (1, "", refused), 30)
-            assert re.search(r'"source": "spiffe://[^"]+/svc/greeter"', hello.run.log("names-1").read_text())
-        finally:
-            await declare(registry, hello.declaration.intentions)
+def test_without_its_intention_the_greeter_says_that_names_refused(hello: Stack) -> None:
+    assert meshctl(hello, "intentions", "deny", "greeter", "names")[0] == 0
+    refused = "UNAVAILABLE: There is nobody to greet: names answered PERMISSION_DENIED\n"
+    eventually_sync(lambda: visit(hello) == (1, "", refused), 30)
+    assert re.search(r'"source": "spiffe://[^"]+/svc/greeter"', hello.run.log("names-1").read_text())
+    assert meshctl(hello, "intentions", "allow", "greeter", "names", "hello.v1.NamesService/PickName")[0] == 0
     eventually_sync(lambda: GREETING.fullmatch(visit(hello)[1]), 30)
 
 
+def test_a_trace_goes_from_the_greeter_to_names(hello: Stack) -> None:
+    assert meshctl(hello, "live", "greeter", "set", "trace_ratio=1")[0] == 0
+
+    def traced() -> bool:
+        visit(hello)
+        return expected in map(edges, traces.read(hello.run.path))
+
+    expected = {
+        ("visitor", "greeter /hello.v1.GreeterService/Greet", ""),
+        ("", "greeter /hello.v1.NamesService/PickName", "greeter /hello.v1.GreeterService/Greet"),
+        ("greeter", "names /hello.v1.NamesService/PickName", "greeter /hello.v1.NamesService/PickName"),
+    }
+    eventually_sync(traced, 30)
+
+
+def edges(trace: traces.Trace) -> set[tuple[str, str, str]]:
+    """Of each span the workload whose call it served, itself, and the span that led to it."""
+    names = {"": "", **{span.span_id: f"{span.service} {span.name}" for span in trace.spans}}
+    return {
+        (span.attributes.get("mesh.peer", ""), names[span.span_id], names.get(span.parent_id, "missing"))
+        for span in trace.spans
+    }
+
+
 def test_exec_says_in_a_line_what_cannot_be_run(hello: Stack) -> None:
-    assert execute(hello, "no-such-program") == (
+    assert meshctl(hello, "exec", "no-such-program") == (
         1,
         "",
         "meshctl: no-such-program cannot be run: No such file or directory\n",
