@@ -16,8 +16,9 @@ import grpc
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mesh.client import client_interceptors
-from mesh.interceptors import server_chain
+from mesh.client import MeshChannel
+from mesh.interceptors import Interceptor, server_chain
+from mesh.live.settings import Live
 from mesh.server import Server
 from mesh.token_keys import ALGORITHM, TOKEN_TYPE, Published, TokenKeys
 from mesh.transport import MESSAGE_BYTES, channel_options
@@ -67,6 +68,9 @@ class Served:
     address: str
     issuer: Issuer
     keys: TokenKeys
+    live: Live
+    """What an operator may set; a test sets `live.current`."""
+    server: Server
 
     def channel(self, permissions: Collection[str] | None = None, *, subject: str = "tester") -> grpc.aio.Channel:
         """A channel whose calls carry a token with these permissions; None: no token."""
@@ -75,24 +79,34 @@ class Served:
 
     def channel_with(self, token: str | None) -> grpc.aio.Channel:
         """A channel whose calls carry this token."""
-        return grpc.aio.insecure_channel(
-            self.address, options=channel_options(), interceptors=client_interceptors(lambda: token)
-        )
+        inner = grpc.aio.insecure_channel(self.address, options=channel_options())
+        return MeshChannel(inner, self.address, token=lambda: token, live=self.live)
 
 
 @contextlib.asynccontextmanager
 async def serving(
-    *servicers: object, require_contract: bool = True, message_bytes: int = MESSAGE_BYTES
+    *servicers: object,
+    require_contract: bool = True,
+    message_bytes: int = MESSAGE_BYTES,
+    live: Live | None = None,
+    peer: Interceptor | None = None,
 ) -> AsyncIterator[Served]:
-    """Serves on a free port of the loopback until the block ends."""
+    """Serves on a free port of the loopback until the block ends.
+
+    `peer` takes the place of the question which workload calls, which here nobody asks.
+    """
     issuer = Issuer()
     keys = TokenKeys(issuer.published())
+    live = live or Live()
     server = Server(
-        *servicers, interceptors=server_chain(keys), require_contract=require_contract, message_bytes=message_bytes
+        *servicers,
+        interceptors=server_chain(keys, live, peer),
+        require_contract=require_contract,
+        message_bytes=message_bytes,
     )
     port = await server.start("127.0.0.1")
     await server.set_serving(True)
     try:
-        yield Served(f"127.0.0.1:{port}", issuer, keys)
+        yield Served(f"127.0.0.1:{port}", issuer, keys, live, server)
     finally:
         await server.stop(None)
