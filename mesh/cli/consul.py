@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ _PATIENCE_SECONDS = 10
 
 def with_consul(context: typer.Context, work: Callable[[Registry], Awaitable[T]]) -> T:
     """What `work` returns for the Consul of the running stack, or else of CONSUL_HTTP_ADDR. Raises LocalError."""
-    url = _url(context.obj)
+    url = settings(context.obj).consul_url
 
     async def connected() -> T:
         async with Registry(url) as registry, asyncio.timeout(_PATIENCE_SECONDS):
@@ -61,16 +61,18 @@ def show(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(table, markup=False, highlight=False)
 
 
-def _url(project: Path) -> str:
+def settings(project: Path) -> MeshSettings:
+    """Where the running stack is, or else what this process's environment says. Raises LocalError."""
+    given: Mapping[str, str]
     try:
         given = Stack.load(project).environment
+        if "CONSUL_HTTP_ADDR" not in given:
+            raise LocalError("the running stack has no Consul")
     except LocalError as problem:
         if "CONSUL_HTTP_ADDR" not in os.environ:
             raise LocalError(f"{problem}, or set CONSUL_HTTP_ADDR to a Consul elsewhere") from problem
-        given = dict(os.environ)
+        given = os.environ
     try:
-        return MeshSettings.from_environment({"CONSUL_HTTP_ADDR": given["CONSUL_HTTP_ADDR"]}).consul_url
-    except KeyError:
-        raise LocalError("the running stack has no Consul") from None
+        return MeshSettings.from_environment(given)
     except SettingsError as problem:
         raise LocalError(str(problem)) from problem

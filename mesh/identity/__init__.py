@@ -7,7 +7,7 @@ credentials  what gRPC makes of it
 """
 
 from mesh.identity.credentials import server_credentials
-from mesh.identity.holder import Identity, held
+from mesh.identity.holder import Identity, held, kept
 from mesh.identity.spiffe import SpiffeId
 
-__all__ = ["Identity", "SpiffeId", "held", "server_credentials"]
+__all__ = ["Identity", "SpiffeId", "held", "kept", "server_credentials"]

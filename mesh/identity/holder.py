@@ -84,14 +84,19 @@ def held(service: str) -> contextlib.AbstractAsyncContextManager[Identity]:
 async def _followed(service: str) -> AsyncIterator[Identity]:
     run = MeshSettings.from_environment().run_dir
     parent = run / "identity" if run else Path(_folder_of_this_process().name)
-    async with Registry.from_environment() as registry:
-        certificate = Certificate(await registry.leaf(service), await registry.roots())
-        identity = Identity(parent / service, certificate)
-        async with (
-            background(identity.follow_leaf(registry), f"leaf-{service}"),
-            background(identity.follow_roots(registry), f"roots-{service}"),
-        ):
-            yield identity
+    async with Registry.from_environment() as registry, kept(registry, service, parent / service) as identity:
+        yield identity
+
+
+@contextlib.asynccontextmanager
+async def kept(registry: Registry, service: str, directory: Path) -> AsyncIterator[Identity]:
+    """The identity of `service` in `directory`, renewed until the block ends. Raises RegistryError at the start."""
+    identity = Identity(directory, Certificate(await registry.leaf(service), await registry.roots()))
+    async with (
+        background(identity.follow_leaf(registry), f"leaf-{service}"),
+        background(identity.follow_roots(registry), f"roots-{service}"),
+    ):
+        yield identity
 
 
 @cache
