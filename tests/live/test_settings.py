@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -15,6 +15,7 @@ from mesh.live.settings import Live, LiveSettings, LiveSettingsError
 
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
 codes = st.sampled_from(["UNAVAILABLE", "DATA_LOSS", "CANCELLED", "UNAUTHENTICATED"])
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -70,6 +71,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
+@patient
 @given(documents())
 def test_what_an_operator_may_set_is_taken_as_it_is_and_comes_back(document: dict[str, Any]) -> None:
     settings = LiveSettings.from_json(json.dumps(document))
@@ -86,6 +88,7 @@ def problems(document: str | bytes) -> list[tuple[str, str]]:
     return []
 
 
+@patient
 @given(JSON | st.dictionaries(st.sampled_from(list(LiveSettings.model_fields)), JSON))
 def test_any_other_document_is_settings_or_refused_by_name(document: Any) -> None:
     for key, problem in problems(json.dumps(document)):
@@ -93,6 +96,7 @@ def test_any_other_document_is_settings_or_refused_by_name(document: Any) -> Non
         assert problem
 
 
+@patient
 @given(st.binary())
 def test_bytes_are_settings_or_refused(document: bytes) -> None:
     assert {key for key, _ in problems(document)} <= {"the document"}
@@ -161,11 +165,13 @@ key_names = st.lists(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), min_size=1, 
 json_values = JSON.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity" not in json.dumps(value))
 
 
+@patient
 @given(st.dictionaries(key_names, json_values, max_size=4))
 def test_assignments_are_read_as_they_were_written(values: dict[str, Any]) -> None:
     assert assigned(f"{name}={json.dumps(value)}" for name, value in values.items()) == values
 
 
+@patient
 @given(key_names, st.text())
 def test_a_value_is_json_or_a_text(name: str, text: str) -> None:
     [value] = assigned([f"{name}={text}"]).values()
@@ -185,6 +191,7 @@ def test_a_key_is_not_given_twice() -> None:
         assigned(["trace_ratio=1", "trace_ratio=0"])
 
 
+@patient
 @given(documents(), st.data())
 def test_what_is_unset_is_gone_and_set_again_it_is_back(document: dict[str, Any], data: st.DataObject) -> None:
     before = LiveSettings.from_json(json.dumps(document))
