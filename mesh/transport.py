@@ -48,7 +48,7 @@ def server_options(message_bytes: int) -> list[tuple[str, Any]]:
         ("grpc.http2.hpack_table_size.decoder", 0),
         ("grpc.max_concurrent_streams", CONCURRENT_STREAMS),
         *_metadata(),
-        *_pings(SERVER_PING_SECONDS),
+        *_pings(SERVER_PING_SECONDS, idle=True),  # an edge pings at all times
         ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(CLIENT_PING_SECONDS / 2)),
         ("grpc.max_connection_age_ms", _milliseconds(CONNECTION_AGE_SECONDS)),
         ("grpc.max_connection_age_grace_ms", _milliseconds(LAST_CALLS_SECONDS)),
@@ -59,7 +59,7 @@ def channel_options() -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", ANSWER_BYTES),
         *_metadata(),
-        *_pings(CLIENT_PING_SECONDS),
+        *_pings(CLIENT_PING_SECONDS, idle=False),
         ("grpc.http2.max_pings_without_data", 0),  # any number, while a call waits
     ]
 
@@ -69,11 +69,11 @@ def _metadata() -> list[tuple[str, Any]]:
     return [("grpc.max_metadata_size", METADATA_BYTES), ("grpc.absolute_max_metadata_size", METADATA_BYTES)]
 
 
-def _pings(seconds: float) -> list[tuple[str, Any]]:
+def _pings(seconds: float, *, idle: bool) -> list[tuple[str, Any]]:
     return [
         ("grpc.keepalive_time_ms", _milliseconds(seconds)),
         ("grpc.keepalive_timeout_ms", _milliseconds(PONG_SECONDS)),
-        ("grpc.keepalive_permit_without_calls", 0),
+        ("grpc.keepalive_permit_without_calls", int(idle)),
     ]
 
 
