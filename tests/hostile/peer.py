@@ -20,6 +20,7 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.exceptions import ProtocolError
+from hyperframe.frame import Frame
 
 from mesh.contract import CODES
 from mesh.error import Described, described
@@ -60,7 +61,7 @@ class Answer:
 class _Undeterred(H2Connection):
     """Goes on after GOAWAY, which h2 takes for the end of all streams, though those under way may end."""
 
-    def _receive_goaway_frame(self, frame: object) -> tuple[list[object], list[Event]]:
+    def _receive_goaway_frame(self, frame: Frame) -> tuple[list[Frame], list[Event]]:
         return [], []
 
 
