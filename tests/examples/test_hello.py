@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.local import Stack, running
+from mesh.local import Stack, processes, running
 from mesh.telemetry import traces
 from tests.eventually import eventually_sync
 
@@ -101,6 +101,17 @@ def edges(trace: traces.Trace) -> set[tuple[str, str, str]]:
         (span.attributes.get("mesh.peer", ""), names[span.span_id], names.get(span.parent_id, "missing"))
         for span in trace.spans
     }
+
+
+def test_one_command_starts_calls_shows_and_stops_it(tmp_path: Path) -> None:
+    environment = os.environ | {"MESH_RUN_DIR": str(tmp_path / "run")}
+    done = subprocess.run(["make", "-C", HELLO], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert GREETING.search(done.stdout)
+    for shown in ("greeter-1", "hello.v1.NamesService/PickName"):
+        assert shown in done.stdout
+    assert done.stderr.endswith("stopped\n")
+    assert processes.of_stack(tmp_path / "run") == []
 
 
 def test_exec_says_in_a_line_what_cannot_be_run(hello: Stack) -> None:
