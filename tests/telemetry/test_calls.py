@@ -38,7 +38,7 @@ class Sales(SalesServiceServicer):
         self.served: Served | None = None
         self.begun = asyncio.Event()
 
-    async def GetSale(self, request: Any, context: Any) -> sales.GetSaleResponse:  # noqa: N802
+    async def GetSale(self, request: Any, context: Any) -> sales.GetSaleResponse:
         log.info("working", password="hunter2")
         self.begun.set()
         match request.sale_id[-1]:
@@ -54,7 +54,7 @@ class Sales(SalesServiceServicer):
                 await asyncio.Event().wait()
         return sales.GetSaleResponse()
 
-    async def ListSales(self, request: Any, context: Any) -> sales.ListSalesResponse:  # noqa: N802
+    async def ListSales(self, request: Any, context: Any) -> sales.ListSalesResponse:
         assert self.served is not None
         async with self.served.channel({"sales.read"}) as channel:
             await SalesServiceStub(channel).GetSale(sales.GetSaleRequest(sale_id=SALE_ID + "0"))
@@ -64,7 +64,7 @@ class Sales(SalesServiceServicer):
 
 
 class Ingest(IngestServiceServicer):
-    async def WatchJob(self, request: Any, context: Any) -> AsyncIterator[ingest.WatchJobResponse]:  # noqa: N802
+    async def WatchJob(self, request: Any, context: Any) -> AsyncIterator[ingest.WatchJobResponse]:
         for percent in range(3):
             yield ingest.WatchJobResponse(job=ingest.Job(progress_percent=percent))
 
