@@ -16,6 +16,7 @@ from retail.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
 import mesh
 from mesh.error import from_rpc_error
+from mesh.telemetry import configure_logging
 
 SERVICE = "auth"
 DEADLINE_SECONDS = 10.0
@@ -73,4 +74,5 @@ def tell_of_the_mesh() -> None:
 
 
 if __name__ == "__main__":
+    configure_logging("caller", "client")
     uvloop.run(main(float(sys.argv[1]), sys.argv[2]))

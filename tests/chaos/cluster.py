@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import signal
 import time
 from collections import Counter
@@ -20,15 +21,26 @@ _SLACK_SECONDS = 0.5
 """How late a call may end after its deadline, on a machine that has other things to do too."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Load:
     """A caller that begins so many calls a second."""
 
     program: Program
+    _lines: list[dict[str, Any]] = field(default_factory=list)
+    _read: int = 0
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All that it has written; each line is read once."""
+        with self.program.output.open("rb") as output:
+            output.seek(self._read)
+            *whole, _ = output.read().split(b"\n")
+        self._read += sum(len(line) + 1 for line in whole)
+        self._lines += [json.loads(line) if line.startswith(b"{") else {"text": line.decode()} for line in whole]
+        return self._lines
 
     def calls(self, since: float = 0, until: float = float("inf")) -> list[dict[str, Any]]:
         """The calls begun in that time that have ended."""
-        return [line for line in self.program.lines() if since < line.get("at", 0) < until]
+        return [line for line in self.lines() if since < line.get("at", 0) < until]
 
     def failures(self, since: float = 0, until: float = float("inf")) -> list[dict[str, Any]]:
         return [call for call in self.calls(since, until) if "code" in call]
@@ -44,7 +56,7 @@ class Load:
 
     def told(self) -> dict[str, float]:
         """The counters of its client, at most a second old."""
-        return next(line for line in reversed(self.program.lines()) if "told_at" in line)
+        return next(line for line in reversed(self.lines()) if "told_at" in line)
 
     def unharmed(self, since: float = 0) -> None:
         """Asserts that calls were made, all succeeded, and none took longer than it may."""
