@@ -36,7 +36,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 class Sales(SalesServiceServicer):
-    async def GetSale(self, request: Any, context: Any) -> sales.GetSaleResponse:  # noqa: N802
+    async def GetSale(self, request: Any, context: Any) -> sales.GetSaleResponse:
         return sales.GetSaleResponse(sale=sales.Sale(sale_id=request.sale_id, country="France"))
 
     RecordSale = ListSales = None  # type: ignore[assignment]
