@@ -28,7 +28,7 @@ class Kit:
 
 @contextlib.asynccontextmanager
 async def provided(registry: Registry, settings: MeshSettings, service: str, folder: Path) -> AsyncIterator[Kit]:
-    """Lets the owner of `folder`, an absolute path, call as `service`. Raises OSError, and RegistryError at the start."""
+    """Lets the owner of `folder`, an absolute path, call as `service`. Raises RegistryError, OSError."""
     async with kept(registry, service, folder / "identity") as identity:
         path = folder / BOOTSTRAP
         path.write_text(json.dumps(_bootstrap(settings, identity), indent=2) + "\n")

