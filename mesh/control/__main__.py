@@ -9,10 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-import grpc
-from envoy.service.discovery.v3 import ads_pb2_grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from prometheus_client import Info
 
 from mesh.background import background
@@ -24,12 +21,14 @@ from mesh.control.resources import Edge, resources
 from mesh.control.snapshot import Snapshot
 from mesh.control.watch import Watch
 from mesh.identity import held
+from mesh.interceptors.telemetry import Telemetry
+from mesh.live.settings import Live
 from mesh.registry import Registration, Registry, RegistryError, registered
+from mesh.server import Server
 from mesh.serving import on_signal, registration_meta, run
 from mesh.settings import MeshSettings, SettingsError
 from mesh.telemetry import logger
 from mesh.telemetry.process import observed
-from mesh.transport import MESSAGE_BYTES, server_options
 
 NAME = "control"
 EDGE = "edge"
@@ -131,18 +130,13 @@ async def _insist(
 @contextlib.asynccontextmanager
 async def _serving(ads: Ads, address: str) -> AsyncIterator[tuple[str, int]]:
     """A server of ADS and of health checks at `host:port`, which it yields."""
-    server = grpc.aio.server(options=server_options(MESSAGE_BYTES))
-    ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(ads, server)
-    healthy = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    server = Server(ads, interceptors=[Telemetry(Live())], require_contract=False)
     host, _, port = address.rpartition(":")
     try:
-        server.add_insecure_port(address)
+        await server.start(host, int(port))
     except RuntimeError:
         raise SettingsError(f"nothing can listen on {address}: it is taken, or not of this machine") from None
-    await server.start()
-    for name in ("", NAME):
-        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+    await server.set_serving(True, also=[NAME])
     try:
         yield host, int(port)
     finally:

@@ -171,6 +171,8 @@ def _said(view: View) -> dict[str, str]:
 
 def _described(name: str, subscription: Subscription, current: Any) -> dict[str, Any]:
     acknowledged, refused = subscription.acknowledged.get(name), subscription.refused.get(name)
+    if refused and (current is None or refused.version != current.version):
+        refused = None
     return {
         "current": current.version if current else None,
         "acknowledged": acknowledged.version if acknowledged else None,

@@ -83,6 +83,7 @@ def shares_of(splitter: Mapping[str, Any], subsets: Mapping[str, str]) -> tuple[
 
 
 def _nothing_but(entry: Mapping[str, Any], *understood: str) -> None:
-    rest = sorted(key for key, value in entry.items() if value and key not in _NEUTRAL | set(understood))
+    understood_keys = _NEUTRAL.union(understood)
+    rest = sorted(key for key, value in entry.items() if value and value != "0s" and key not in understood_keys)
     if rest:
         raise ValueError(f"not understood: {', '.join(rest)}")

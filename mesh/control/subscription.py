@@ -25,7 +25,7 @@ class Subscription:
     """As in the last response that held it, answered or not."""
     acknowledged: dict[str, Resource] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
-    """The last refusal of each; over once there is another version."""
+    """The last refusal of each; it is of no account once there is another version."""
     unanswered: dict[str, dict[str, Resource]] = field(default_factory=dict)
     """What each response held, by its nonce, oldest first."""
     responses: int = 0
@@ -123,5 +123,6 @@ class Subscription:
             self.acknowledged = response.copy()
         else:
             self.acknowledged |= response if self.wildcard else {n: r for n, r in response.items() if n in self.names}
-        for name in response:
-            self.refused.pop(name, None)
+        for name, each in response.items():
+            if name in self.refused and self.refused[name].version == each.version:
+                del self.refused[name]

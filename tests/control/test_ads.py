@@ -227,6 +227,110 @@ async def test_a_refusal_is_logged_and_what_was_refused_stays_away_until_it_chan
     assert names((await subscriber.take(ENDPOINTS)).resources) == {"search"}
 
 
+def versioned(version: str, **ports: Iterable[int]) -> Views:
+    """As `known`, and each cluster is of this version."""
+
+    def made(view: View) -> Resources:
+        found = known(**ports)(view)
+        clusters = {name: replace(each, version=version) for name, each in found.by_type[CLUSTER].items()}
+        return replace(found, by_type={**found.by_type, CLUSTER: clusters})
+
+    return made
+
+
+async def test_a_refusal_of_one_keeps_no_other_back(ads: Ads, subscriber: Subscriber) -> None:
+    """Of what is sent by what changed, the others come again, without the one that is named."""
+    ads.publish(known(sales=[1], search=[2], auth=[3]))
+    await subscriber.subscribed(ENDPOINTS, "sales", "search", "auth")
+    ads.publish(known(sales=[4], search=[5], auth=[3]))
+    both = await subscriber.take(ENDPOINTS)
+    assert names(both.resources) == {"sales", "search"}
+    await subscriber.ask(ENDPOINTS, "sales", "search", "auth", answer_to=both, refused="sales: weight is missing")
+    again = await subscriber.take(ENDPOINTS)
+    assert names(again.resources) == {"search"}
+    await subscriber.ask(ENDPOINTS, "sales", "search", "auth", answer_to=again)
+    await subscriber.subscribed(ROUTE, "sales")
+
+    [told] = ads.subscribers()
+    found = told["types"]["ClusterLoadAssignment"]
+    assert found["search"]["acknowledged"] == found["search"]["current"]
+    assert found["sales"]["refused"] == {"version": found["sales"]["current"], "problem": "sales: weight is missing"}
+    assert found["sales"]["acknowledged"] not in {None, found["sales"]["current"]}
+
+    ads.publish(known(sales=[6], search=[5], auth=[3]))
+    assert names((await subscriber.take(ENDPOINTS)).resources) == {"sales"}
+
+
+async def test_what_was_refused_is_replaced_by_what_was_taken_before(ads: Ads, subscriber: Subscriber) -> None:
+    """Where a response must be whole, leaving it out would take it away."""
+    first, second = versioned("one", sales=[1]), versioned("two", sales=[1], search=[2])
+    ads.publish(first)
+    await subscriber.subscribed(CLUSTER, "sales", "search")
+    ads.publish(second)
+    both = await subscriber.take(CLUSTER)
+    assert names(both.resources) == {"sales", "search"}
+    await subscriber.ask(CLUSTER, "sales", "search", answer_to=both, refused="cluster sales is odd")
+    again = await subscriber.take(CLUSTER)
+    assert names(again.resources) == {"sales", "search"}
+    await subscriber.ask(CLUSTER, "sales", "search", answer_to=again)
+    await subscriber.subscribed(ROUTE, "sales")
+    [told] = ads.subscribers()
+    assert told["types"]["Cluster"] == {
+        "sales": {
+            "current": "two",
+            "acknowledged": "one",
+            "refused": {"version": "two", "problem": "cluster sales is odd"},
+        },
+        "search": {"current": "two", "acknowledged": "two", "refused": None},
+    }
+
+
+async def test_a_refusal_that_comes_late_is_of_what_it_answers(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    first = await subscriber.subscribed(ENDPOINTS, "sales", "search")
+    ads.publish(known(sales=[3], search=[2]))
+    second = await subscriber.take(ENDPOINTS)
+    ads.publish(known(sales=[3], search=[4]))
+    third = await subscriber.take(ENDPOINTS)
+    await subscriber.ask(ENDPOINTS, "sales", "search", answer_to=second, refused="no")
+    await subscriber.ask(ENDPOINTS, "sales", "search", answer_to=third)
+    await subscriber.subscribed(ROUTE, "sales")
+    [told] = ads.subscribers()
+    found = told["types"]["ClusterLoadAssignment"]
+    assert found["sales"]["refused"]["problem"] == "no"
+    assert found["search"]["acknowledged"] == found["search"]["current"]
+    assert first.version_info != second.version_info != third.version_info
+
+
+async def test_what_is_gone_is_dropped_only_after_what_leads_elsewhere(ads: Ads, envoy: Subscriber) -> None:
+    ads.publish(known(sales=[1]))
+    for type_url, *wanted in ((CLUSTER,), (ENDPOINTS, "sales")):
+        await envoy.subscribed(type_url, *wanted)
+    ads.publish(known(search=[2]))
+    assert names((await envoy.take(CLUSTER)).resources) == {"sales", "search"}
+    assert names((await envoy.take(CLUSTER)).resources) == {"search"}
+
+
+async def test_two_control_planes_give_the_same_versions(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    first = await subscriber.subscribed(ENDPOINTS, "sales")
+    ads.publish(known(search=[2], sales=[5]))
+    await subscriber.take(ENDPOINTS)
+    ads.publish(known(search=[2], sales=[1]))
+    assert (await subscriber.take(ENDPOINTS)).version_info == first.version_info
+
+
+async def test_each_zone_is_shown_its_own_priorities(ads: Ads, channel: grpc.aio.Channel) -> None:
+    zones = tuple(Instance("sales", zone, "127.0.0.1", 1, (("zone", zone),)) for zone in ("a", "b"))
+    ads.publish(partial(resources, Snapshot({"sales": zones})))
+    for zone in ("a", "b"):
+        subscriber = Subscriber(channel, zone=zone)
+        [packed] = (await subscriber.subscribed(ENDPOINTS, "sales")).resources
+        found = endpoint_pb2.ClusterLoadAssignment.FromString(packed.value).endpoints
+        assert {each.locality.zone for each in found if each.priority == 0} == {zone}
+        subscriber.leave()
+
+
 async def test_an_answer_to_an_older_response_changes_nothing(ads: Ads, subscriber: Subscriber) -> None:
     ads.publish(known(sales=[1], search=[2]))
     first = await subscriber.subscribed(ENDPOINTS, "sales")
