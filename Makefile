@@ -5,7 +5,7 @@ MESHCTL := .venv/bin/meshctl
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint gen bench clean
+.PHONY: help setup demo hello up down test chaos lint gen bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ setup:  ## Set up everything in .venv and the user's cache (the others do it too
 demo: setup  ## Start the stack and do the main job with made-up data (meshctl demo --data takes yours)
 	@$(MESHCTL) demo
 
+hello: setup  ## Start another product on the mesh, call it, show it and stop it (examples/hello)
+	@$(MAKE) --no-print-directory -C examples/hello
+
 up: setup  ## Start the stack and return when it is ready (see also meshctl --help)
 	@$(MESHCTL) up --detach
 
@@ -25,15 +28,20 @@ down:  ## Stop the stack; its data stays
 test: lint  ## Check everything and run every test (TESTS=path for some)
 	@$(PYTHON) -m pytest $(TESTS)
 
+chaos: setup  ## Break the mesh under load, the long way (15 minutes; `make test` has the short one)
+	@CHAOS=long $(PYTHON) -m pytest tests/chaos -v --timeout 900
+
 lint: setup  ## Check style, types, layers and contracts
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) scripts/contracts.py check
+	@$(PYTHON) scripts/contracts.py check --project examples/hello
 
 gen: setup  ## Generate gen/ from proto/
 	@$(PYTHON) scripts/contracts.py generate
+	@$(PYTHON) scripts/contracts.py generate --project examples/hello
 
 bench: setup  ## Measure against peers; prints ratios, writes bench/results.json (takes about 10 minutes)
 	@$(PYTHON) -m bench

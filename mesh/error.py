@@ -149,6 +149,6 @@ def from_rpc_error(failure: grpc.RpcError) -> Described:
         if key == _DETAILS_KEY and isinstance(value, bytes):
             try:
                 return described(status_pb2.Status.FromString(value))
-            except DecodeError:
-                break  # a foreign server's; the bare status still stands
+            except (DecodeError, ValueError):
+                break  # a foreign server's, perhaps with a code that is none; the bare status still stands
     return Described(code=code.name, message=message)
