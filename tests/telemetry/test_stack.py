@@ -146,8 +146,13 @@ class TestSignals:
 
 
 def test_the_control_plane_tells_figures_and_writes_json(called: Called) -> None:
-    assert any(name == "mesh_xds_subscribers" and value >= 1 for (name, _), value in called.figures("control").items())
-    assert called.log("control")
+    """Its calls are streams that last as long as their subscriber."""
+    method = {
+        ("service", "envoy.service.discovery.v3.AggregatedDiscoveryService"),
+        ("method", "StreamAggregatedResources"),
+    }
+    assert called.figures("control")["mesh_server_calls_active", frozenset(method)] >= 1
+    assert all(line["service"] in {"starting", "control"} for line in called.log("control"))
 
 
 def test_no_secret_is_in_any_file_that_tells_of_calls(called: Called) -> None:
