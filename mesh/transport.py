@@ -73,6 +73,7 @@ def _pings(seconds: float, *, idle: bool) -> list[tuple[str, Any]]:
     return [
         ("grpc.keepalive_time_ms", _milliseconds(seconds)),
         ("grpc.keepalive_timeout_ms", _milliseconds(PONG_SECONDS)),
+        ("grpc.http2.ping_timeout_ms", _milliseconds(PONG_SECONDS)),  # the one that counts; it is 60 s by default
         ("grpc.keepalive_permit_without_calls", int(idle)),
     ]
 
