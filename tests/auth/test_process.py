@@ -13,11 +13,10 @@ import jwt
 from retail.auth.v1 import auth_service_pb2 as messages
 from retail.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
-from mesh.client import MeshChannel
 from mesh.registry import Instance, Registry
-from mesh.transport import channel_options
 from tests.auth.serving import ADA_PASSWORD, ADMIN_PASSWORD, Client, key_id, refused
 from tests.eventually import eventually
+from tests.meshed import connected_to
 
 
 @contextlib.asynccontextmanager
@@ -54,9 +53,10 @@ async def healthy(registry: Registry, count: int) -> tuple[Instance, ...]:
     raise AssertionError
 
 
-def calling(instance: Instance, token: str | None = None) -> grpc.aio.Channel:
-    address = f"{instance.host}:{instance.port}"
-    return MeshChannel(grpc.aio.insecure_channel(address, options=channel_options()), address, token=lambda: token)
+def calling(
+    instance: Instance, environment: Mapping[str, str], token: str | None = None
+) -> contextlib.AbstractAsyncContextManager[grpc.aio.Channel]:
+    return connected_to(instance, environment["CONSUL_HTTP_ADDR"], token=token)
 
 
 async def test_two_processes_are_one_service_until_they_are_told_to_end(
@@ -64,12 +64,12 @@ async def test_two_processes_are_one_service_until_they_are_told_to_end(
 ) -> None:
     async with started(environment, "auth-1") as first, started(environment, "auth-2") as second:
         one, two = await healthy(registry, 2)
-        async with calling(one) as at_one, calling(two) as at_two:
+        async with calling(one, environment) as at_one, calling(two, environment) as at_two:
             tokens = await Client(AuthServiceStub(at_one)).log_in()
             refreshed = await Client(AuthServiceStub(at_two)).refresh(tokens)
         assert key_id(tokens) == key_id(refreshed)
 
-        async with calling(two, refreshed.access_token) as channel:
+        async with calling(two, environment, refreshed.access_token) as channel:
             admin = Client(AuthServiceStub(channel))
 
             async def created() -> messages.User:  # once the server has the key from Consul
@@ -77,7 +77,7 @@ async def test_two_processes_are_one_service_until_they_are_told_to_end(
 
             assert (await eventually(created)).username == "ada"
             ada = await admin.log_in("ada", ADA_PASSWORD)
-        async with calling(one, ada.access_token) as channel:
+        async with calling(one, environment, ada.access_token) as channel:
             assert (await refused(Client(AuthServiceStub(channel)).create("eve"))).reason == "PERMISSION_MISSING"
 
         outputs = []

@@ -12,8 +12,10 @@ import pytest
 from retail.auth.v1 import auth_service_pb2 as auth
 from retail.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
+from mesh.registry import Instance
 from mesh.serving import DRAIN_SECONDS, NOTICE_SECONDS
 from tests.eventually import eventually, eventually_sync
+from tests.meshed import connected_to
 from tests.programs import Program, program
 
 GREETER = "tests.control.greeter"
@@ -33,16 +35,22 @@ def address(greeter: Program) -> str:
     return str(registered["address"])
 
 
-async def greeting(address: str, seconds: float) -> str:
+@pytest.fixture
+def instance(address: str) -> Instance:
+    host, _, port = address.rpartition(":")
+    return Instance("auth", "greeter-1", host, int(port))
+
+
+async def greeting(instance: Instance, consul_address: str, seconds: float) -> str:
     """Makes a call that takes so long."""
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with connected_to(instance, consul_address) as channel:
         answer = await AuthServiceStub(channel).Login(auth.LoginRequest(username="ada", password=str(seconds)))
         return answer.tokens.access_token
 
 
-async def under_way(greeter: Program, address: str, seconds: float) -> "asyncio.Task[str]":
+async def under_way(greeter: Program, instance: Instance, consul_address: str, seconds: float) -> "asyncio.Task[str]":
     """A call that has reached its handler."""
-    call = asyncio.create_task(greeting(address, seconds))
+    call = asyncio.create_task(greeting(instance, consul_address, seconds))
 
     async def working() -> bool:
         return bool(greeter.said("working"))
@@ -65,20 +73,20 @@ def test_it_is_registered_with_its_facts_and_found_healthy(greeter: Program, con
 
 
 async def test_a_signal_has_it_leave_consul_and_finish_what_is_under_way(
-    greeter: Program, address: str, consul_address: str
+    greeter: Program, instance: Instance, consul_address: str
 ) -> None:
-    call = await under_way(greeter, address, NOTICE_SECONDS + 1.5)
+    call = await under_way(greeter, instance, consul_address, NOTICE_SECONDS + 1.5)
     greeter.process.send_signal(signal.SIGTERM)
 
     async def left() -> bool:
         return httpx.get(f"{consul_address}/v1/agent/service/greeter-1").status_code == 404
 
     await eventually(left)
-    assert await greeting(address, 0) == "greeter-1"  # who has not heard of it yet is served
+    assert await greeting(instance, consul_address, 0) == "greeter-1"  # who has not heard of it yet is served
 
     async def refused() -> bool:
         try:
-            await greeting(address, 0)
+            await greeting(instance, consul_address, 0)
         except grpc.aio.AioRpcError as failure:
             return failure.code() is grpc.StatusCode.UNAVAILABLE
         return False
@@ -90,8 +98,8 @@ async def test_a_signal_has_it_leave_consul_and_finish_what_is_under_way(
     assert greeter.lines()[-1]["message"] == "stopped"
 
 
-async def test_a_second_signal_ends_it_at_once(greeter: Program, address: str) -> None:
-    call = await under_way(greeter, address, 60)
+async def test_a_second_signal_ends_it_at_once(greeter: Program, instance: Instance, consul_address: str) -> None:
+    call = await under_way(greeter, instance, consul_address, 9)
     greeter.process.send_signal(signal.SIGTERM)
     eventually_sync(lambda: greeter.said("stopping"))
     start = time.monotonic()
@@ -103,13 +111,18 @@ async def test_a_second_signal_ends_it_at_once(greeter: Program, address: str) -
     assert lost.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-@pytest.mark.parametrize("module", [GREETER, "mesh.control"])
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("module", "variable", "value", "told"),
     [
-        ("CONSUL_HTTP_ADDR", "127.0.0.1:1", "Consul at 127.0.0.1:1: "),
-        ("CONSUL_HTTP_ADDR", "ftp://nowhere", "CONSUL_HTTP_ADDR='ftp://nowhere' is not http://HOST:PORT"),
-        ("MESH_XDS_SERVERS", "nowhere", "MESH_XDS_SERVERS='nowhere' is not HOST:PORT"),
+        (GREETER, "CONSUL_HTTP_ADDR", "127.0.0.1:1", "Consul at 127.0.0.1:1: "),  # a control plane can do without
+        *(
+            (module, *refused)
+            for module in (GREETER, "mesh.control")
+            for refused in (
+                ("CONSUL_HTTP_ADDR", "ftp://nowhere", "CONSUL_HTTP_ADDR='ftp://nowhere' is not http://HOST:PORT"),
+                ("MESH_XDS_SERVERS", "nowhere", "MESH_XDS_SERVERS='nowhere' is not HOST:PORT"),
+            )
+        ),
     ],
 )
 def test_what_keeps_it_from_starting_is_one_line(
