@@ -152,7 +152,7 @@ def _times(issued: datetime, expires: datetime, moment: datetime) -> tuple[str, 
 def _rough(left: timedelta) -> str:
     seconds = int(left.total_seconds())
     unit, size = next(
-        ((unit, size) for unit, size in (("d", 86400), ("h", 3600), ("min", 60)) if abs(seconds) >= 2 * size), ("s", 1)
+        ((unit, size) for unit, size in (("d", 86400), ("h", 3600), ("min", 60)) if abs(seconds) >= 3 * size), ("s", 1)
     )
     return f"{seconds // size} {unit}"
 

@@ -30,6 +30,7 @@ class Kit:
 async def provided(registry: Registry, settings: MeshSettings, service: str, folder: Path) -> AsyncIterator[Kit]:
     """Lets the owner of `folder`, an absolute path, call as `service`. Raises RegistryError, OSError."""
     async with kept(registry, service, folder / "identity") as identity:
+        (identity.directory / ".gitignore").write_text("*\n")  # keys are for no repository
         path = folder / BOOTSTRAP
         path.write_text(json.dumps(_bootstrap(settings, identity), indent=2) + "\n")
         yield Kit(path, identity)

@@ -36,6 +36,7 @@ def test_the_files_are_there_and_their_owners_alone(project: Project, tmp_path: 
         assert path.is_absolute()
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.read_text() not in printed + said
+    assert (folder / "identity" / ".gitignore").read_text() == "*\n"
     assert (folder / "identity").stat().st_mode & 0o777 == 0o700
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from mesh.v1 import options_pb2
 
 from tests.cli.conftest import ROOT, meshctl
 
@@ -48,3 +49,15 @@ def test_what_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
     status, _, said = meshctl(tmp_path, "policy", "--contracts", str(other / ".." / "none"), run_dir=tmp_path)
     assert status == 1
     assert "No such file" in said or "Not a directory" in said
+
+
+def test_a_method_without_a_policy_is_named(tmp_path: Path) -> None:
+    described = FileDescriptorSet()
+    service = described.file.add(name="shop.proto", package="shop.v1").service.add(name="ShopService")
+    service.options.Extensions[options_pb2.service_name] = "shop"
+    service.method.add(name="Buy", input_type=".shop.v1.BuyRequest", output_type=".shop.v1.BuyResponse")
+    contracts = tmp_path / "contracts.binpb"
+    contracts.write_bytes(described.SerializeToString())
+    status, _, said = meshctl(ROOT, "policy", "--contracts", str(contracts), run_dir=tmp_path)
+    assert status == 1
+    assert "/shop.v1.ShopService/Buy has no option (mesh.v1.policy)" in said
