@@ -88,20 +88,20 @@ def traced(path: str, behaviour: Behaviour) -> Behaviour:
     """
     from opentelemetry.instrumentation.grpc import aio_server_interceptor  # noqa: PLC0415
 
-    async def within(request: Any, context: Any) -> "_Outcome":
-        span = trace.get_current_span()
+    async def within(request: Any, wrapped: Any) -> "_Outcome":
+        # The chain gets gRPC's own context: the package's changes what `abort` and `set_code` take.
+        context, span, outcome = wrapped.__wrapped__, trace.get_current_span(), _Outcome()
         if (call := calls.current.get()) is not None:
             call.record(_traceparent(span.get_span_context()))
         if (request_id := callers.request_id.get()) is not None:
             span.set_attribute("mesh.request_id", request_id)
-        outcome = _Outcome()
         try:
             outcome.response = await behaviour(request, context)
         except BaseException as problem:
             # Not to be seen by the package: for it each refusal is an exception to be kept with all its stack.
             outcome.problem = problem
-            code = final_code(context, problem)
-            _tell(span, code, failed=code in _FAULTS)
+        code = final_code(context, outcome.problem)
+        _tell(span, code, failed=code in _FAULTS)
         if peer := callers.peer.get():
             span.set_attribute("mesh.peer", peer)
         return outcome
@@ -147,7 +147,7 @@ def final_code(context: Any, problem: BaseException | None) -> grpc.StatusCode:
     """The status that the caller gets, after the handler returned or raised."""
     code = context.code()
     if code:
-        return code if isinstance(code, grpc.StatusCode) else _BY_NUMBER[code]
+        return code if isinstance(code, grpc.StatusCode) else _BY_NUMBER.get(code, grpc.StatusCode.UNKNOWN)
     if problem is None:
         return grpc.StatusCode.OK
     if isinstance(problem, Exception):

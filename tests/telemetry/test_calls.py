@@ -37,6 +37,7 @@ class Sales(SalesServiceServicer):
     def __init__(self) -> None:
         self.served: Served | None = None
         self.begun = asyncio.Event()
+        self.attempts = 0
 
     async def GetSale(self, request: Any, context: Any) -> sales.GetSaleResponse:
         log.info("working", password="hunter2")
@@ -52,6 +53,12 @@ class Sales(SalesServiceServicer):
                 context.set_code(grpc.StatusCode.DATA_LOSS)
             case "5":
                 await asyncio.Event().wait()
+            case "6":
+                context.set_code(9)  # gRPC takes numbers too
+            case "7":
+                self.attempts += 1
+                if self.attempts == 1:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
         return sales.GetSaleResponse()
 
     async def ListSales(self, request: Any, context: Any) -> sales.ListSalesResponse:
@@ -113,6 +120,7 @@ async def get_sale(server: Served, last: str = "0", *, token: bool = True, **opt
         ("3", {}, "ABORTED"),
         ("4", {}, "DATA_LOSS"),
         ("5", {"timeout": 0.2}, "DEADLINE_EXCEEDED"),
+        ("6", {}, "FAILED_PRECONDITION"),
         ("x", {}, "INVALID_ARGUMENT"),
         ("0", {"token": False}, "UNAUTHENTICATED"),
     ],
@@ -177,6 +185,21 @@ async def test_a_trace_goes_on_from_call_to_call(server: Served, spans: Spans) -
         ("client GetSale", "->", "server GetSale"),
     ]
     assert [span.attributes.get("mesh.request_id") for span in found] == ["request-7", None, "request-7"]
+
+
+async def test_each_attempt_of_a_call_has_its_own_edge(server: Served, spans: Spans) -> None:
+    trace_id, header = traceparent(sampled=True)
+    with continued({"traceparent": header}, "a job"):
+        await get_sale(server, "7")
+    found = spans(trace_id)
+    assert edges(found) == [
+        ("", "->", "consumer a job"),
+        ("consumer a job", "->", "client GetSale"),
+        ("client GetSale", "->", "server GetSale"),
+        ("consumer a job", "->", "client GetSale"),
+        ("client GetSale", "->", "server GetSale"),
+    ]
+    assert [span.failed for span in found] == [False, True, True, False, False]
 
 
 async def test_what_the_caller_does_not_record_nobody_records(server: Served, spans: Spans) -> None:

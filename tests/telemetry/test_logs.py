@@ -1,4 +1,4 @@
-"""No secret reaches a log, whatever holds it."""
+"""No secret reaches a log, whatever holds it, and a log is as talkative as the settings say."""
 
 import json
 import logging
@@ -10,6 +10,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.live.settings import LiveSettings
+from mesh.telemetry import apply_log_level, configure_logging
 from mesh.telemetry.redaction import REDACTED, redact, without_secrets
 
 SECRET_NAMES = ["password", "new_password", "token", "access_token", "Authorization", "client_secret", "api_key"]
@@ -76,8 +78,6 @@ def test_a_token_in_a_traceback_is_not_shown() -> None:
 
 
 def test_lines_of_libraries_are_cleaned_too(capsys: pytest.CaptureFixture[str]) -> None:
-    from mesh.telemetry import configure_logging
-
     before = logging.getLogger().handlers[:], logging.getLogger().level
     try:
         configure_logging("tests", "tests-1")
@@ -88,3 +88,16 @@ def test_lines_of_libraries_are_cleaned_too(capsys: pytest.CaptureFixture[str]) 
         logging.getLogger().setLevel(before[1])
         structlog.contextvars.clear_contextvars()
     assert line["message"] == f"sent {REDACTED}"
+
+
+def test_the_log_level_is_that_of_the_settings_or_else_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    before = root.level
+    monkeypatch.setenv("MESH_LOG_LEVEL", "error")
+    try:
+        apply_log_level(LiveSettings(log_level="DEBUG"))
+        assert root.level == logging.DEBUG
+        apply_log_level(LiveSettings())
+        assert root.level == logging.ERROR
+    finally:
+        root.setLevel(before)
