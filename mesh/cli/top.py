@@ -1,10 +1,10 @@
 """`meshctl top`: what services are doing right now."""
 
-import asyncio
 import json
 import time
 import urllib.request
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Annotated
 
@@ -34,7 +34,7 @@ _PIPE_WIDTH = 160
 
 def top(
     context: typer.Context,
-    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Only this service and its callers.")] = "",
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Only this service.")] = "",
     interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2, max=60)] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Print one interval and return.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one interval as JSON, for programs.")] = False,
@@ -60,7 +60,7 @@ def top(
     with Live(_shown(_observed(before, after)), console=console, screen=True) as screen:
         while True:
             time.sleep(interval)
-            before, after = after, _scrape(context, service)
+            before, after = after, _scrape(context, service, after)
             screen.update(_shown(_observed(before, after)))
 
 
@@ -68,20 +68,25 @@ _Look = dict[str, tuple[Instance, float, Scrape]]
 """By id of the instance, when it was asked and what it said."""
 
 
-def _scrape(context: typer.Context, service: str) -> _Look:
-    look = with_consul(context, lambda registry: _look(registry, service))
-    if not look:
-        what = f"instance of {service}" if service else "instance"
-        raise LocalError(f"no healthy {what} of the mesh tells its metrics")
-    return look
+def _scrape(context: typer.Context, service: str, before: _Look | None = None) -> _Look:
+    """Asks all instances; while Consul is away, those of the look before."""
+    try:
+        instances = with_consul(context, lambda registry: _instances(registry, service))
+    except LocalError:
+        if before is None:
+            raise
+        instances = [instance for instance, _, _ in before.values()]
+    if not instances and before is None:
+        raise LocalError(f"no healthy instance of {service or 'any service'} tells its metrics")
+    with ThreadPoolExecutor() as pool:
+        said = pool.map(_ask, instances)
+    return {each.id: (each, moment, scrape) for each, (moment, scrape) in zip(instances, said, strict=True) if scrape}
 
 
-async def _look(registry: Registry, service: str) -> _Look:
-    names = await now(registry.watch_services())
-    known = [instances for name in names for instances in await now(registry.watch_healthy(name))]
-    asked = [each for each in known if META in dict(each.meta) and service in {"", each.service}]
-    said = await asyncio.gather(*(asyncio.to_thread(_ask, each) for each in asked))
-    return {each.id: (each, moment, scrape) for each, (moment, scrape) in zip(asked, said, strict=True) if scrape}
+async def _instances(registry: Registry, service: str) -> list[Instance]:
+    names = [service] if service else sorted(await now(registry.watch_services()))
+    known = [instance for name in names for instance in await now(registry.watch_healthy(name))]
+    return [instance for instance in known if META in dict(instance.meta)]
 
 
 def _ask(instance: Instance) -> tuple[float, Scrape]:
