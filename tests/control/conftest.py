@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from mesh.local import Stack, running
@@ -51,26 +52,34 @@ class Plane:
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     @contextlib.contextmanager
-    def control(self, number: int = 0) -> Iterator[Program]:
-        """A control plane at the address of this number, registered."""
+    def control(self, number: int = 0, *, until: str = "registered") -> Iterator[Program]:
+        """A control plane at the address of this number, once it has said this."""
         arguments = ("--listen", self.servers[number], "--contracts", "gen/contracts.binpb")
         with self._program(f"control-{number + 1}", "mesh.control", *arguments) as control:
-            control.registered()
+            eventually_sync(lambda: control.said(until), 20)
             yield control
 
+    def believed(self, number: int = 0) -> dict[str, Any]:
+        """What a control plane shows to operators."""
+        consul = self.stack.environment["CONSUL_HTTP_ADDR"]
+        registered = httpx.get(f"{consul}/v1/agent/service/control-{number + 1}").json()
+        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{registered['Meta']['admin_port']}/").json()
+        return found
+
     @contextlib.contextmanager
-    def greeters(self, *instances: str) -> Iterator[list[Program]]:
+    def greeters(self, *instances: str, zone: str = "", version: str = "1") -> Iterator[list[Program]]:
         """Instances of the service, registered."""
+        more = {"MESH_ZONE": zone, "MESH_VERSION": version}
         with contextlib.ExitStack() as stack:
-            programs = [stack.enter_context(self._program(name, "tests.control.greeter")) for name in instances]
+            programs = [stack.enter_context(self._program(name, "tests.control.greeter", **more)) for name in instances]
             for greeter in programs:
                 greeter.registered()
             yield programs
 
     @contextlib.contextmanager
-    def caller(self, name: str = SERVICE) -> Iterator[Caller]:
+    def caller(self, name: str = SERVICE, *, zone: str = "") -> Iterator[Caller]:
         """A client that has had an answer, whichever."""
-        with self._program("client", "tests.control.caller", name) as started:
+        with self._program("client", "tests.control.caller", name, MESH_ZONE=zone) as started:
             caller = Caller(started)
             eventually_sync(caller.answers, 20)
             yield caller

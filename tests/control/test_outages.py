@@ -2,6 +2,7 @@
 
 import signal
 import time
+from pathlib import Path
 
 import httpx
 
@@ -75,3 +76,32 @@ def test_an_instance_that_consul_forgot_registers_itself_again(plane: Plane) -> 
         eventually_sync(lambda: greeter.said("consul had forgotten this instance"), 15)
         again = time.time()
         eventually_sync(lambda: caller.by(again))
+
+
+def test_one_that_starts_while_consul_is_away_serves_what_was_kept(plane: Plane) -> None:
+    with plane.greeters("auth-1", "auth-2"), plane.control() as first, plane.caller() as caller:
+        eventually_sync(lambda: len(caller.by()) == 2)
+        kept = plane.believed()["version"]
+        first.stop(signal.SIGKILL)
+        [file] = Path(plane.stack.environment["MESH_RUN_DIR"], "control").iterdir()
+        assert file.stat().st_mode & 0o777 == 0o600
+        with plane.consul_away(), plane.control(until="consul is away, serving what was kept") as second:
+            [said] = second.said("consul is away, serving what was kept")
+            assert said["version"] == kept
+            since = time.time()
+            eventually_sync(lambda: second.said("subscriber came"), 20)  # the client, which was there before
+            after(AWAY_SECONDS, caller, since)
+            assert set(caller.by(since)) == {"auth-1", "auth-2"}
+        assert caller.failures() == []
+
+
+def test_control_planes_agree(plane: Plane) -> None:
+    with plane.control(0), plane.control(1), plane.greeters("auth-1"):
+
+        def versions() -> set[str]:
+            one, two = plane.believed(0), plane.believed(1)
+            instances = [instance["id"] for instance in one["snapshot"]["services"]["auth"]]
+            assert instances == ["auth-1"]
+            return {one["version"], two["version"]}
+
+        eventually_sync(lambda: len(versions()) == 1)
