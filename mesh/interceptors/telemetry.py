@@ -15,7 +15,7 @@ from mesh.telemetry.tracing import final_code, traced
 CALLS = Counter("mesh_server_calls", "Calls that ended, by the status that was sent.", ["service", "method", "code"])
 SECONDS = Histogram(
     "mesh_server_call_seconds",
-    "How long calls took, from the first byte read by the handler to the status.",
+    "How long calls took, from their headers to the status.",
     ["service", "method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120),
 )
