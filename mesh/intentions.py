@@ -174,7 +174,7 @@ def _allowed(method: str) -> dict[str, Any]:
 
 async def declare(registry: Registry, declared: Declared) -> None:
     """Makes these the intentions towards their destinations. Raises RegistryError, or ValueError for a bad method."""
-    await registry.put_config(_PROTOCOL)
+    await registry.put_config_if(_PROTOCOL, 0)  # where there is none
     for destination, sources in declared.items():
         await registry.put_config(entry(destination, sources))
 
