@@ -26,7 +26,8 @@ class Call:
     def traceparent(self) -> str:
         """W3C trace context for what is done on behalf of this call; a made up one says that nothing is recorded."""
         if self._traceparent is None:
-            self._traceparent = f"00-{_random(128):032x}-{_random(64):016x}-00"
+            ids = _hexadecimal(48)
+            self._traceparent = f"00-{ids[:32]}-{ids[32:]}-00"
         return self._traceparent
 
     def record(self, traceparent: str) -> None:
@@ -62,10 +63,11 @@ def request_id() -> str:
     """The request id of this task, made now if nobody brought one."""
     known = callers.request_id.get()
     if known is None:
-        known = f"{_random(128):032x}"
+        known = _hexadecimal(32)
         callers.request_id.set(known)
     return known
 
 
-def _random(bits: int) -> int:
-    return random.getrandbits(bits) or 1  # all zeros is no id
+def _hexadecimal(digits: int) -> str:
+    """A name that nobody else has made up, and no secret."""
+    return f"{random.getrandbits(4 * digits):0{digits}x}"
