@@ -22,7 +22,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler = Callable[[Any, Context], Awaitable[Any]]
 
 
-_SETTLING_SECONDS = 0.002
+_SETTLING_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -113,3 +113,5 @@ async def settled() -> None:
     own; an instant later it cancels the call.
     """
     await asyncio.sleep(_SETTLING_SECONDS)
+    for _ in range(2):  # a loop that was busy all that time has yet to hear of it
+        await asyncio.sleep(0)

@@ -20,6 +20,7 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes
 from hyperframe.frame import Frame
 
 from mesh.contract import CODES
@@ -86,6 +87,9 @@ class Peer:
 
     def open(self, path: str, headers: Headers = (), body: bytes | None = None, *, end: bool = True) -> int:
         """Opens a stream; without a body nothing but its headers is sent. Returns the stream's number."""
+        settings = self._http.remote_settings
+        settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 2**31 - 1  # whatever the server has said
+        settings.acknowledge()
         stream = self._http.get_next_available_stream_id()
         self._answers[stream] = Answer()
         pseudo = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", self._authority)]

@@ -9,10 +9,9 @@ import os
 import grpc
 import psutil
 import pytest
-from h2.settings import SettingCodes
 
 from tests.eventually import eventually
-from tests.hostile.peer import framed, peer
+from tests.hostile.peer import Answer, Peer, framed, peer
 from tests.hostile.target import GET_SALE, REQUEST, UPLOAD_FILES, WELL, Target, refused_well
 
 MEBIBYTE = 1024 * 1024
@@ -34,24 +33,37 @@ def memory(target: Target) -> int:
     return sum(psutil.Process(pid).memory_info().rss for pid in target.pids)
 
 
+async def judged(hostile: Peer, stream: int) -> Answer | None:
+    """The answer; None if the server closed the connection over it, which hits nobody but its owner."""
+    try:
+        return await hostile.answer(stream)
+    except ConnectionError:
+        return None
+
+
 @pytest.mark.parametrize("headers", MALFORMED.values(), ids=MALFORMED.keys())
 async def test_a_bad_header_fails_its_own_call_at_most(target: Target, headers: list[tuple[str, str]]) -> None:
     async with peer(target.address) as hostile:
         for _ in range(3):
-            bad = await hostile.call(GET_SALE, [*target.headers, *headers], REQUEST)
+            bad = await judged(hostile, hostile.open(GET_SALE, [*target.headers, *headers], framed(REQUEST)))
+            if bad is None:
+                break
             assert bad.status in WELL or refused_well(bad), bad
             good = await hostile.call(GET_SALE, target.headers, REQUEST)
             assert good.status in WELL, good
             await target.serves()
+    await target.serves()
 
 
 @pytest.mark.parametrize("path", ["/retail.sales.v1.SalesService/Nothing", "/no.Service/GetSale", "/", "/a/b/c", "*"])
 async def test_an_unknown_method_is_unimplemented(target: Target, path: str) -> None:
     async with peer(target.address) as hostile:
-        answer = await hostile.call(path, target.headers, REQUEST)
-        assert answer.status is grpc.StatusCode.UNIMPLEMENTED or answer.headers[":status"] == "404", answer
-        assert refused_well(answer)
-        assert (await hostile.call(GET_SALE, target.headers, REQUEST)).status in WELL
+        answer = await judged(hostile, hostile.open(path, target.headers, framed(REQUEST)))
+        if answer is not None:
+            assert answer.status is grpc.StatusCode.UNIMPLEMENTED or answer.headers[":status"] == "404", answer
+            assert refused_well(answer)
+            assert (await hostile.call(GET_SALE, target.headers, REQUEST)).status in WELL
+    await target.serves()
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * 20, b"\x0a\xff", b"{}", os.urandom(1000)])
@@ -94,9 +106,10 @@ async def test_a_wrong_frame_fails_its_own_call_at_most(target: Target, body: by
         assert (await hostile.call(GET_SALE, target.headers, REQUEST)).status in WELL
 
 
-@pytest.mark.parametrize("declared", [5 * MEBIBYTE, 2**32 - 1])
-async def test_a_message_that_is_too_large_is_refused_by_its_prefix(target: Target, declared: int) -> None:
+@pytest.mark.parametrize("declared", [None, 2**32 - 1])
+async def test_a_message_that_is_too_large_is_refused_by_its_prefix(target: Target, declared: int | None) -> None:
     before = memory(target)
+    declared = declared or target.message_bytes + 1
     async with peer(target.address) as hostile:
         answer = await hostile.answer(
             hostile.open(GET_SALE, target.headers, framed(REQUEST, declared=declared), end=False)
@@ -111,9 +124,11 @@ async def test_headers_that_are_too_large_are_refused(target: Target) -> None:
     async with peer(target.address) as hostile:
         # A limit counts once the peer has acknowledged it, without which gRPC closes the connection after a while.
         assert (await hostile.call(GET_SALE, target.headers, REQUEST)).status in WELL
-        answer = await hostile.call(GET_SALE, [*target.headers, ("x-large", "x" * 100_000)], REQUEST)
-        assert answer.status in {None, grpc.StatusCode.RESOURCE_EXHAUSTED}, answer
-        assert refused_well(answer)
+        large = [*target.headers, ("x-large", "x" * 100_000)]
+        answer = await judged(hostile, hostile.open(GET_SALE, large, framed(REQUEST)))
+        if answer is not None:
+            assert answer.status in {None, grpc.StatusCode.RESOURCE_EXHAUSTED}, answer
+            assert refused_well(answer)
     await target.serves()
 
 
@@ -138,7 +153,6 @@ async def test_endless_headers_cost_no_memory(target: Target) -> None:
 
 async def test_streams_above_the_limit_are_refused_and_the_others_are_not(target: Target) -> None:
     async with peer(target.address) as hostile:  # has not read the server's settings, and needs not have
-        hostile._http.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 2**31 - 1
         streams = [hostile.open(GET_SALE, target.headers) for _ in range(1500)]
         await hostile.sent()
         await target.serves()
@@ -202,7 +216,6 @@ async def test_calls_that_send_no_message_take_nobodys_place(target: Target) -> 
     """More of them than any limit of calls, over one connection and over several."""
     async with peer(target.address) as one, peer(target.address) as two, peer(target.address) as three:
         for hostile in (one, two, three):
-            hostile._http.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 2**31 - 1
             for _ in range(400):
                 hostile.open(GET_SALE, target.headers)
                 hostile.open(UPLOAD_FILES, target.headers)
