@@ -32,7 +32,7 @@ from gateway.json_bodies import PATH
 from gateway.replies import local_reply_config
 from gateway.tracing import tracing
 from mesh import contract
-from mesh.control.clusters import destination
+from mesh.control.clusters import destination, weights
 from mesh.control.packing import Resource, packed
 from mesh.control.snapshot import Snapshot
 from mesh.token_keys import Published
@@ -239,7 +239,7 @@ def _public_paths() -> Iterable[str]:
 def _virtual_host(snapshot: Snapshot) -> dict[str, Any]:
     routes = [_malformed_timeouts()]
     for service, name in sorted(services().items()):
-        routes += _routes(service, destination(snapshot, name))
+        routes += _routes(service, destination(weights(snapshot, name)))
     routes += [_standard_route(service, {"cluster": GATEWAY}) for service in STANDARD_SERVICES]
     # No REST call goes this way: it is routed anew as the gRPC call that it becomes. CORS needs a route for its policy.
     routes += [{"match": {"prefix": prefix}, "route": {"cluster": GATEWAY}} for prefix in _rest_prefixes()]

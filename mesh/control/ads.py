@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge
 
 from mesh.control.packing import CLUSTER, ENDPOINTS, LISTENER, ROUTE
 from mesh.control.resources import TYPES, Resources
-from mesh.control.subscription import Subscription
+from mesh.control.subscription import WHOLE, Subscription
 from mesh.control.view import Kind, View
 from mesh.telemetry import logger
 
@@ -130,19 +130,25 @@ class _Stream:
         subscription = self._subscriptions.get(type_url or "")
         if type_url is None or subscription is None:
             return
+        version = resources.versions.get(type_url, "")
+        if subscription.settled == version:
+            return
         if (lacking := subscription.lacking(resources.by_type.get(type_url, {}), drop=drop)) is None:
+            if drop or type_url not in WHOLE:
+                subscription.settled = version
             return
         warmer = self._subscriptions.get(_WARMED_BY.get(type_url, ""))
         if warmer is not None and self.view.kind is Kind.ENVOY:
             for each in filter(subscription.is_news, lacking):
                 warmer.sent.pop(each.name, None)
+                warmer.settled = ""
         subscription.responded(lacking)
         _PUSHES.labels(short(type_url)).inc()
         _RESOURCES.labels(short(type_url)).inc(len(lacking))
         await self._context.write(
             discovery_pb2.DiscoveryResponse(
                 type_url=type_url,
-                version_info=resources.versions.get(type_url, ""),
+                version_info=version,
                 nonce=subscription.nonce,
                 resources=[each.packed for each in lacking],
             )

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mesh.control.packing import ADS, TYPE, Resource, packed
-from mesh.control.snapshot import Snapshot
+from mesh.control.snapshot import Share, Snapshot
 from mesh.control.view import Kind
 from mesh.registry import Instance
 
-_REMEMBERED = 4096
+REMEMBERED = 4096
 """Resources that are the same in the next snapshot are not made again."""
 _NO_ZONE = "local"
 
@@ -90,20 +90,31 @@ def targets(snapshot: Snapshot) -> Iterator[Target]:
             yield Target(subset(service, name), service, those)
 
 
-def destination(snapshot: Snapshot, service: str) -> dict[str, Any]:
-    """Where a route sends the calls of a service. What a subset without instances would have got, the others get."""
+Weights = tuple[tuple[str, int], ...]
+"""Clusters, and how much each gets of what they get together."""
+
+
+def weights(snapshot: Snapshot, service: str) -> Weights:
+    """How the calls of a service are divided. What a subset without instances would have got, the others get."""
+    if service not in snapshot.splits:
+        return ((service, 1),)
     alive = {target.name for target in targets(snapshot) if target.instances}
-    shares = [
-        {"name": name, "weight": share.weight}
-        for share in snapshot.splits.get(service, ())
-        if share.weight and (name := subset(service, share.subset) if share.subset else service) in alive
-    ]
-    if len(shares) < 2:
-        return {"cluster": shares[0]["name"] if shares else service}
-    return {"weighted_clusters": {"clusters": shares}}
+    found = [(_of(service, share), share.weight) for share in snapshot.splits[service] if share.weight]
+    return tuple((name, weight) for name, weight in found if name in alive) or ((service, 1),)
 
 
-@lru_cache(_REMEMBERED)
+def _of(service: str, share: Share) -> str:
+    return subset(service, share.subset) if share.subset else service
+
+
+def destination(weights: Weights) -> dict[str, Any]:
+    """The part of a route that says where its calls go."""
+    if len(weights) == 1:
+        return {"cluster": weights[0][0]}
+    return {"weighted_clusters": {"clusters": [{"name": name, "weight": weight} for name, weight in weights]}}
+
+
+@lru_cache(REMEMBERED)
 def cluster(name: str, kind: Kind, spiffe_id: str | None) -> Resource:
     """`spiffe_id` is the only one that is believed of its instances; None: the cluster is in clear."""
     found = {
@@ -171,7 +182,7 @@ def secrets(directory: Path) -> Iterator[Resource]:
     yield packed(message, {"name": ROOTS, "validation_context": roots})
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def endpoints(name: str, instances: tuple[Instance, ...], zone: str) -> Resource:
     """The subscriber's zone first, the others while that has no instance that works; without a zone all alike.
 

@@ -24,7 +24,7 @@ class Kept:
             self._file.parent.mkdir(mode=0o700, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self._file.parent)  # 0600
             with os.fdopen(handle, "w") as file:
-                file.write(snapshot.to_json())
+                file.write(snapshot.json)
             Path(temporary).replace(self._file)
         except OSError as problem:
             log.error("the snapshot is not kept", problem=str(problem))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 from mesh.control import clusters
 from mesh.control.packing import ADS, CLUSTER, ENDPOINTS, LISTENER, ROUTE, SECRET, TYPE, Resource, packed
@@ -59,10 +58,10 @@ def _all(snapshot: Snapshot, view: View, edge: Edge | None, identity: Path | Non
         return
     for service in snapshot.services:
         yield _listener(service)
-        yield _route(service, clusters.destination(snapshot, service))
+        yield _route(service, clusters.weights(snapshot, service))
 
 
-@lru_cache
+@lru_cache(clusters.REMEMBERED)
 def _listener(name: str) -> Resource:
     """What a gRPC client asks for first: no socket, only where its routes are."""
     manager = {
@@ -78,6 +77,8 @@ def _listener(name: str) -> Resource:
     return packed("envoy.config.listener.v3.Listener", {"name": name, "api_listener": {"api_listener": manager}})
 
 
-def _route(name: str, destination: Mapping[str, Any]) -> Resource:
-    host = {"name": name, "domains": ["*"], "routes": [{"match": {"prefix": ""}, "route": destination}]}
+@lru_cache(clusters.REMEMBERED)
+def _route(name: str, weights: clusters.Weights) -> Resource:
+    routes = [{"match": {"prefix": ""}, "route": clusters.destination(weights)}]
+    host = {"name": name, "domains": ["*"], "routes": routes}
     return packed("envoy.config.route.v3.RouteConfiguration", {"name": name, "virtual_hosts": [host]})

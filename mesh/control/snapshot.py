@@ -47,14 +47,15 @@ class Snapshot:
     @cached_property
     def version(self) -> str:
         """A hash of the content: control planes that agree have the same."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        return hashlib.sha256(self.json.encode()).hexdigest()[:16]
 
-    def to_json(self) -> str:
+    @cached_property
+    def json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Snapshot":
-        """Raises ValueError, KeyError or TypeError for what `to_json` did not write."""
+        """Raises ValueError, KeyError or TypeError for what is not `json` of one."""
         content: dict[str, Any] = json.loads(text)
         return cls(
             services={name: tuple(map(_instance, found)) for name, found in content["services"].items()},

@@ -28,6 +28,8 @@ class Subscription:
     """The last refusal of each; it is of no account once there is another version."""
     unanswered: dict[str, dict[str, Resource]] = field(default_factory=dict)
     """What each response held, by its nonce, oldest first."""
+    settled: str = ""
+    """The version of all resources of the type at which it was found to lack nothing."""
     responses: int = 0
     nonce: str = ""
     """Of the last response."""
@@ -35,12 +37,15 @@ class Subscription:
     def wants(self, requested: frozenset[str]) -> None:
         """Takes the names of a request. No name at all means everything, as long as none was ever given."""
         first = not self.names and not self.wildcard
+        before = self.names, self.wildcard
         self.wildcard = (
             "*" in requested
             or (self.type_url in WHOLE and not requested and first)
             or (self.wildcard and not requested)
         )
         self.names = requested - {"*"}
+        if before != (self.names, self.wildcard):
+            self.settled = ""
         if not self.wildcard:  # if it is wanted again it must be sent again
             for known in (self.sent, self.acknowledged, self.refused):
                 for name in known.keys() - self.names:
@@ -95,6 +100,7 @@ class Subscription:
 
         The others shall not wait for them: whether they were taken is not known, so they will be sent again.
         """
+        self.settled = ""
         *before, response = self._answered(nonce)
         for earlier in before:
             self._acknowledge(earlier)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.control.clusters import destination
+from mesh.control.clusters import destination, weights
 from mesh.control.packing import CLUSTER, ENDPOINTS, LISTENER, ROUTE, SECRET
 from mesh.control.resources import Resources, resources
 from mesh.control.snapshot import Share, Snapshot, Trust
@@ -105,7 +105,7 @@ SUBSETS = {"sales": {"v-1": "1", "v-2": "2"}}
 def divided(*shares: Share, versions: str) -> dict[str, Any]:
     instances = tuple(instance(number, version=version) for number, version in enumerate(versions, 1))
     snapshot = Snapshot({"sales": instances}, subsets=SUBSETS, splits={"sales": shares})
-    return destination(snapshot, "sales")
+    return destination(weights(snapshot, "sales"))
 
 
 def test_a_split_goes_to_the_clusters_of_its_subsets() -> None:
@@ -159,6 +159,6 @@ def test_a_snapshot_is_kept_as_it_is() -> None:
         SUBSETS,
         {"sales": (Share("v-1", 90_00), Share("", 10_00))},
     )
-    assert Snapshot.from_json(snapshot.to_json()) == snapshot
-    assert Snapshot.from_json(Snapshot().to_json()) == Snapshot()
-    assert Snapshot.from_json(snapshot.to_json()).version == snapshot.version != Snapshot().version
+    assert Snapshot.from_json(snapshot.json) == snapshot
+    assert Snapshot.from_json(Snapshot().json) == Snapshot()
+    assert Snapshot.from_json(snapshot.json).version == snapshot.version != Snapshot().version
