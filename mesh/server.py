@@ -6,11 +6,13 @@ from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from mesh import contract
 from mesh.interceptors import Incoming, Interceptor, intercepted
+from mesh.interceptors.errors import Errors
+from mesh.interceptors.watches import Watches
 from mesh.transport import MESSAGE_BYTES, server_options
 
 
@@ -69,6 +71,7 @@ class Server:
         self._incoming = next((each for each in interceptors if isinstance(each, Incoming)), None) or Incoming()
         if self._incoming not in interceptors:
             interceptors = [self._incoming, *interceptors]
+        self._watches = Watches()
         self.health = health.aio.HealthServicer()
         self.services: list[str] = []
         for servicer in servicers:
@@ -97,9 +100,12 @@ class Server:
         self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
     def _add_standard(self, services: list[str]) -> None:
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._grpc)
+        """Health and reflection: nothing limits them but that they, too, must say what they want, and end in a stop."""
         names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, self._grpc, pool=descriptor_pool.Default())
+        told = reflection.aio.ReflectionServicer(names, pool=descriptor_pool.Default())
+        for servicer in (self.health, told):
+            for service, handlers in _handlers(servicer).items():
+                self._add(service, handlers, [Errors(), self._watches, self._incoming], require_contract=False)
 
     async def start(self, host: str, port: int = 0, credentials: grpc.ServerCredentials | None = None) -> int:
         """Listens on `host`; port 0 picks a free one. Returns the port."""
@@ -122,6 +128,7 @@ class Server:
         Without a grace they are cut off now. Calls that have not sent their message yet are not waited for.
         """
         self._incoming.stop()
+        self._watches.stop()
         await self._grpc.stop(grace)
 
     async def wait(self) -> None:

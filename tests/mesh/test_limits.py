@@ -279,3 +279,22 @@ async def test_database_work_stops_with_its_call(database_url: str, database: as
                 assert (await failure_of(call)).code == "DEADLINE_EXCEEDED"
             await eventually(stopped, 5)
             assert await database.fetchval("SELECT 1") == 1
+
+
+async def test_neither_silent_nor_watching_health_checks_stall_a_stop() -> None:
+    server = Server(Sales())
+    await server.set_serving(True)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start('127.0.0.1')}") as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watching = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
+        silent: list[Any] = [
+            channel.stream_unary("/grpc.health.v1.Health/Check")(),
+            channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")(),
+        ]
+        assert (await health.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
+        started = time.monotonic()
+        await server.stop(20)
+        assert time.monotonic() - started < 5
+        for call in [watching, *silent]:
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
