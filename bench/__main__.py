@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bench import edge, pipeline, start
+from bench import edge, pipeline, scale, start
 from bench.results import Result, keep
 
 MEASUREMENTS: dict[str, Callable[[], Sequence[Result]]] = {
     "start": start.measure,
     "edge": edge.measure,
     "pipeline": pipeline.measure,
+    "scale": scale.measure,
 }
 
 

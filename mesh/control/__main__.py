@@ -36,6 +36,8 @@ EDGE = "edge"
 _PATIENCE_SECONDS = 3.0
 """How long a starting control plane waits for Consul before it serves what was kept."""
 _AGAIN_SECONDS = 1.0
+_KEEP_SECONDS = 1.0
+"""The least time between two snapshots that are kept."""
 _VERSION = Info("mesh_xds_version", "The snapshot that is served; control planes that agree have the same")
 
 log = logger(__name__)
@@ -51,13 +53,13 @@ class _Plane:
         self._edge = edge
         self._identity = identity
         self._from_consul = asyncio.Event()
+        self._news = asyncio.Event()
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Serves what Consul says, and keeps it."""
+        """Serves what Consul says."""
         self._from_consul.set()
         if self.snapshot != snapshot:
             self._serve(snapshot)
-            self._kept.write(snapshot)
 
     async def fall_back(self) -> None:
         """Serves what was kept if Consul says nothing for a while."""
@@ -69,8 +71,18 @@ class _Plane:
 
     def _serve(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        _VERSION.info({"version": snapshot.version})
+        self._news.set()
         self._ads.publish(lambda view: resources(snapshot, view, edge=self._edge, identity=self._identity))
+
+    async def keep(self) -> None:
+        """Keeps what is served and tells its version, for ever; not at each of many changes, since it takes a while."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self.snapshot is not None:
+                _VERSION.info({"version": self.snapshot.version})
+                self._kept.write(self.snapshot)
+            await asyncio.sleep(_KEEP_SECONDS)
 
 
 async def control(listen: str | None, services: Sequence[str], edge: Edge | None) -> None:
@@ -95,6 +107,7 @@ async def control(listen: str | None, services: Sequence[str], edge: Edge | None
         watching = await stack.enter_async_context(background(Watch(registry, services, plane.publish).run(), "watch"))
         watching.add_done_callback(lambda _: stopping.set())  # a defect: the supervisor shall see it end
         await stack.enter_async_context(background(plane.fall_back(), "fall-back"))
+        await stack.enter_async_context(background(plane.keep(), "keep"))
         held_registration = _insist("registration", lambda: registered(registry, registration))
         await stack.enter_async_context(background(held_registration, "registration"))
         await stopping.wait()

@@ -172,6 +172,25 @@ async def test_only_what_changed_is_sent(ads: Ads, subscriber: Subscriber) -> No
     assert names((await subscriber.take(ENDPOINTS)).resources) == {"sales"}
 
 
+async def test_of_many_services_each_subscriber_gets_the_one_that_changed(ads: Ads, channel: grpc.aio.Channel) -> None:
+    services = {f"s{number}": range(1, 21) for number in range(50)}
+    ads.publish(known(**services))
+    subscribers = [Subscriber(channel) for _ in range(20)]
+    for subscriber in subscribers:
+        for type_url in TYPES:
+            await subscriber.subscribed(type_url, *services)
+    for changed in ("s7", "s9"):
+        services[changed] = range(1, 20)
+        ads.publish(known(**services))
+        for subscriber in subscribers:
+            response = await subscriber.take(ENDPOINTS)
+            assert names(response.resources) == {changed}
+            assert response.ByteSize() < 2000  # of one service with 19 endpoints, not of fifty
+            await subscriber.ask(ENDPOINTS, *services, answer_to=response)
+    for subscriber in subscribers:
+        subscriber.leave()
+
+
 async def test_a_change_is_sent_clusters_first_then_endpoints_listeners_and_routes(
     ads: Ads, subscriber: Subscriber
 ) -> None:
