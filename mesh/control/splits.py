@@ -76,7 +76,7 @@ def shares_of(splitter: Mapping[str, Any], subsets: Mapping[str, str]) -> tuple[
         subset = split.get("ServiceSubset") or ""
         if subset and subset not in subsets:
             raise ValueError(f"{subset} is no subset of the service")
-        shares.append(Share(subset, round(float(split["Weight"]) * 100)))
+        shares.append(Share(subset, round(float(split.get("Weight", 0)) * 100)))
     if any(share.weight < 0 for share in shares) or sum(share.weight for share in shares) != 100_00:
         raise ValueError("the weights are not parts of 100")
     return tuple(shares)
