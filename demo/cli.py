@@ -1,7 +1,6 @@
 """The verbs that this product adds to meshctl: `demo` and `token`."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -78,7 +77,6 @@ def _csv_files(data: Path) -> list[Path]:
 
 def _run(main: Coroutine[Any, Any, T]) -> T:
     """What goes wrong between here and a service is one line, not a traceback."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         return asyncio.run(main)
     except grpc.RpcError as failure:

@@ -1,5 +1,6 @@
 """meshctl: run and watch a stack on this machine. A product adds verbs through the entry points `meshctl.commands`."""
 
+import os
 import sys
 
 
@@ -8,6 +9,8 @@ def main() -> None:
     from mesh.cli.app import app  # noqa: PLC0415 - not to be imported by who only wants the package
     from mesh.local.errors import LocalError  # noqa: PLC0415
 
+    # gRPC's core reads it when it is loaded, and writes of a certificate that it has not read yet as of an error.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         app()
     except LocalError as error:

@@ -18,8 +18,7 @@ def execute(
     So a client that uses mesh.connect needs no setting: meshctl exec python -m hello.visit
     """
     stack = Stack.load(context.obj)
-    # What gRPC's core writes to stderr of its own accord tells a caller less than the status of the call does.
-    environment = {"GRPC_VERBOSITY": "NONE"} | os.environ | stack.environment
+    environment = os.environ | stack.environment
     program = sys.executable if command[0] == "python" else command[0]
     os.chdir(stack.root)
     try:

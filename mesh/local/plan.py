@@ -1,5 +1,6 @@
 """What a stack on this machine comes to: addresses, environment, programs, and the order to start them in."""
 
+import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -126,5 +127,11 @@ class Plan:
 
     def _project_program(self, name: str, service: str, command: tuple[str, ...]) -> Program:
         interpreter = (sys.executable,) if command[0] == "python" else (command[0],)
-        environment = {**self.environment(), "MESH_INSTANCE": name, "MESH_SERVICE": service, "PYTHONUNBUFFERED": "1"}
+        environment = {
+            **self.environment(),
+            "MESH_INSTANCE": name,
+            "MESH_SERVICE": service,
+            "PYTHONUNBUFFERED": "1",
+            "GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "NONE"),  # its own lines are no JSON, and say little
+        }
         return Program(name, (*interpreter, *command[1:]), self.site.root, environment)
