@@ -67,6 +67,7 @@ def _end_abandoned() -> None:
     """A test process that was killed could not clean up: do it for those that are gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         owner = int(folder.name.removeprefix(_PREFIX).partition("-")[0])
-        if not psutil.pid_exists(owner) and folder.stat().st_uid == os.geteuid():
-            processes.end(processes.of_stack(folder / "run"), grace_seconds=5)
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another test process is cleaning up too
+            if not psutil.pid_exists(owner) and folder.stat().st_uid == os.geteuid():
+                processes.end(processes.of_stack(folder / "run"), grace_seconds=5)
+                shutil.rmtree(folder, ignore_errors=True)
