@@ -84,16 +84,6 @@ class Spans(TraceServiceServicer):
         return ExportTraceServiceResponse()
 
 
-def add_Spans_to_server(servicer: Spans, server: Any) -> None:
-    """As the generated function does it, which here is too old to tell a server its methods by name."""
-    export: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
-        servicer.Export,
-        request_deserializer=ExportTraceServiceRequest.FromString,
-        response_serializer=ExportTraceServiceResponse.SerializeToString,
-    )
-    server.add_registered_method_handlers(SERVICE, {"Export": export})
-
-
 @contextlib.asynccontextmanager
 async def receiving(environment: Mapping[str, str] = os.environ) -> AsyncIterator[Spans]:
     """A servicer that keeps spans where the environment says; nowhere, if it says nothing."""

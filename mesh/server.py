@@ -1,7 +1,7 @@
 """The gRPC server of a service, usable without Consul; `mesh.serving` is how a service runs."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -22,18 +22,23 @@ class _Recorder:
     def __init__(self) -> None:
         self.handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
 
-    def add_generic_rpc_handlers(self, handlers: object) -> None:
-        pass
+    def add_generic_rpc_handlers(self, added: Iterable[Any]) -> None:
+        for service in added:
+            methods = service._method_handlers  # which gRPC has no public way to list
+            self.handlers[service.service_name()] = {path.rpartition("/")[2]: each for path, each in methods.items()}
 
-    def add_registered_method_handlers(
-        self, service: str, handlers: "dict[str, grpc.RpcMethodHandler[Any, Any]]"
-    ) -> None:
-        self.handlers[service] = handlers
+    def add_registered_method_handlers(self, *_: object) -> None:
+        """The same handlers once more, by code generated for gRPC 1.64 or later."""
 
 
 def _handlers(servicer: object) -> "dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]":
-    """The RPCs of a servicer, by service and method, found by the generated class it derives from."""
+    """The RPCs of a servicer, by service and method, found by the generated class it derives from.
+
+    It may also be what `grpc.method_handlers_generic_handler` makes.
+    """
     recorder = _Recorder()
+    if isinstance(servicer, grpc.ServiceRpcHandler):
+        recorder.add_generic_rpc_handlers([servicer])
     for base in type(servicer).__mro__:
         add = getattr(inspect.getmodule(base), f"add_{base.__name__}_to_server", None)
         if add is not None:

@@ -6,7 +6,7 @@ A server refuses pings that come more often than it was told of, so one end can'
 from typing import Any
 
 MESSAGE_BYTES = 4 * 1024 * 1024
-"""The largest message a server takes or sends, gRPC's own default."""
+"""The largest message a server takes, gRPC's own default. What it may send has no limit but its client's."""
 ANSWER_BYTES = 64 * 1024 * 1024
 """The largest answer a client takes."""
 METADATA_BYTES = 16 * 1024
@@ -41,7 +41,6 @@ a stream costs nothing but its socket, and to cut the stream would show as a fai
 def server_options(message_bytes: int) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", message_bytes),
-        ("grpc.max_send_message_length", message_bytes),
         ("grpc.so_reuseport", 0),  # a taken port is an error, not a share of it
         # grpcio keeps a header's parse error in its HPACK table, where it fails other callers' requests that came
         # over the same connection, as all do that come through a proxy. No table, no poison.

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, TypeAlias
 import grpc
 
 from mesh.contract import Method
+from mesh.interceptors.blocking import blocks, in_threads
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -73,7 +74,11 @@ def intercepted(
 
 def _handler(rpc: Rpc, handler: grpc.RpcMethodHandler[Any, Any]) -> Handler:
     behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    proceed: Handler = _written(behaviour) if inspect.isasyncgenfunction(behaviour) else behaviour
+    proceed: Handler = behaviour
+    if inspect.isasyncgenfunction(behaviour):
+        proceed = _written(behaviour)
+    elif blocks(behaviour):
+        proceed = in_threads(rpc, behaviour)
     return _reading(proceed) if rpc.client_streaming else proceed
 
 
