@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from mesh.client import connect
     from mesh.error import Error, errors
     from mesh.serving import run, serve
+    from mesh.starting import StartError
     from mesh.telemetry import logger
 
 _PUBLIC = {
     "Caller": "mesh.callers",
     "Error": "mesh.error",
+    "StartError": "mesh.starting",
     "caller": "mesh.callers",
     "connect": "mesh.client",
     "errors": "mesh.error",
@@ -34,7 +36,7 @@ _PUBLIC = {
     "serve": "mesh.serving",
 }
 
-__all__ = ["Caller", "Error", "caller", "connect", "errors", "logger", "run", "serve"]
+__all__ = ["Caller", "Error", "StartError", "caller", "connect", "errors", "logger", "run", "serve"]
 
 
 def __getattr__(name: str) -> Any:

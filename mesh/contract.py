@@ -10,13 +10,14 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions, ServiceDescriptorProto
 from google.rpc import code_pb2
 
+from mesh.starting import StartError
 from mesh.v1 import options_pb2
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 """gRPC's status codes by their number in google.rpc.Code."""
 
 
-class ContractError(Exception):
+class ContractError(StartError):
     """A service or a method does not say in its contract what the mesh must know."""
 
 

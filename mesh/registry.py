@@ -19,6 +19,7 @@ from consul.callback import CB
 
 from mesh.background import background
 from mesh.settings import MeshSettings
+from mesh.starting import StartError
 from mesh.telemetry import logger
 
 TAG = "mesh"
@@ -39,7 +40,7 @@ log = logger(__name__)
 T = TypeVar("T")
 
 
-class RegistryError(Exception):
+class RegistryError(StartError):
     """Consul could not be reached or refused."""
 
 

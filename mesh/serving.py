@@ -16,9 +16,10 @@ from grpc_health.v1 import health_pb2_grpc
 from mesh import contract
 from mesh.identity import server_credentials
 from mesh.membership import Membership, joined
-from mesh.registry import Registration, RegistryError, registered
+from mesh.registry import Registration, registered
 from mesh.server import Server, services_of
-from mesh.settings import MeshSettings, SettingsError
+from mesh.settings import MeshSettings
+from mesh.starting import StartError
 from mesh.telemetry import configure_logging, logger
 from mesh.telemetry.process import observed
 from mesh.transport import MESSAGE_BYTES, server_options
@@ -99,9 +100,9 @@ def on_signal() -> asyncio.Event:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Runs a service's `main` on uvloop. A setting that is missing or malformed ends it with one line, not a trace."""
+    """Runs a service's `main` on uvloop. A StartError ends it with one line, not a trace."""
     configure_logging("starting", os.environ.get("MESH_INSTANCE", ""))
     try:
         uvloop.run(main)
-    except (SettingsError, contract.ContractError, RegistryError) as problem:
+    except StartError as problem:
         sys.exit(f"cannot start: {problem}")

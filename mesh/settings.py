@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mesh.starting import StartError
 
-class SettingsError(Exception):
+
+class SettingsError(StartError):
     """A variable is missing or malformed; the message names it."""
 
 

@@ -7,6 +7,8 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+import mesh
+
 # SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _UNAVAILABLE_CLASSES = (
     "08",  # connection exception
@@ -16,8 +18,11 @@ _UNAVAILABLE_CLASSES = (
 )
 
 
-class StoreUnavailableError(Exception):
+class StoreUnavailableError(mesh.StartError):
     """The database can't be reached or can't work now. Whether a transaction under way was committed is not known."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the database cannot be reached, or cannot work now: {cause}")
 
 
 @contextlib.contextmanager

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.schema import CreateSchema
 
+import mesh
+
 _SHARED = Path(__file__).parent
 
 
-class MigrationError(Exception):
+class MigrationError(mesh.StartError):
     """The schema is at a revision that this program does not know: a newer program has been here."""
 
 

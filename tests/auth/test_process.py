@@ -117,3 +117,11 @@ async def test_without_consul_it_does_not_start(environment: dict[str, str]) -> 
     assert code == 1
     assert output.splitlines()[-1].startswith("cannot start: Consul at 127.0.0.1:1")
     assert "Traceback" not in output
+
+
+async def test_without_its_database_it_does_not_start(environment: dict[str, str]) -> None:
+    async with started(environment | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "auth-1") as process:
+        code, output = await ended(process)
+    assert code == 1
+    assert output.splitlines()[-1].startswith("cannot start: the database cannot be reached, or cannot work now: ")
+    assert "Traceback" not in output
