@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bench import edge, pipeline, scale, start
+from bench import client, edge, pipeline, scale, server, start
 from bench.results import Result, keep
 
 MEASUREMENTS: dict[str, Callable[[], Sequence[Result]]] = {
     "start": start.measure,
     "edge": edge.measure,
     "pipeline": pipeline.measure,
+    "server": server.measure,
+    "client": client.measure,
     "scale": scale.measure,
 }
 

@@ -1,7 +1,7 @@
 """`python -m bench.instance KIND FOLDER LOOP`: one instance of sales with a canned answer, for others to measure.
 
-It prints its port, and for each line on its standard input the seconds of CPU that it has used so far. KIND is `bare` (a
-grpc.aio server), `options` (the same with the mesh's transport options) or `mesh` (the mesh's server with its whole
+It prints its port, and for each line on its standard input the seconds of CPU that it has used so far. KIND is `bare`
+(a grpc.aio server), `options` (the same with the mesh's transport options) or `mesh` (the mesh's server with its whole
 chain); `mesh-Token,Permission` leaves out those interceptors. FOLDER holds what `bench.measured.Measured` put there.
 """
 
@@ -39,9 +39,7 @@ class Sales(SalesServiceServicer):
     def __init__(self) -> None:
         self._line = sales.SaleLine(line_number=1, stock_code="85123A", description="WHITE HANGING HEART", quantity=6)
 
-    async def GetSale(
-        self, request: sales.GetSaleRequest, context: "grpc.aio.ServicerContext[sales.GetSaleRequest, object]"
-    ) -> sales.GetSaleResponse:
+    async def GetSale(self, request: sales.GetSaleRequest, context: object) -> sales.GetSaleResponse:  # noqa: N802
         sale = sales.Sale(sale_id=request.sale_id, country="France", lines=[self._line], version=1)
         return sales.GetSaleResponse(sale=sale)
 
@@ -52,13 +50,14 @@ async def main(kind: str, folder: Path) -> None:
     async with observed(SERVICE, f"{SERVICE}-{kind}", HOST):
         if kind in {"bare", "options"}:
             bare = grpc.aio.server(options=server_options(MESSAGE_BYTES) if kind == "options" else ())
-            add_SalesServiceServicer_to_server(Sales(), bare)
+            add_SalesServiceServicer_to_server(Sales(), bare)  # type: ignore[abstract]
             port = bare.add_secure_port(f"{HOST}:0", credentials)
             await bare.start()
         else:
             chain = _chain(identity, folder)
             left_out = set(kind.partition("-")[2].split(","))
-            server = Server(Sales(), interceptors=[each for each in chain if type(each).__name__ not in left_out])
+            interceptors = [each for each in chain if type(each).__name__ not in left_out]
+            server = Server(Sales(), interceptors=interceptors)  # type: ignore[abstract]
             port = await server.start(HOST, credentials=credentials)
         print(port, flush=True)
         await _answering()

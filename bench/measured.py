@@ -21,6 +21,8 @@ from mesh.testing import Issuer
 
 AT_A_TIME = 16
 """Calls under way at any time."""
+SECONDS = 5.0
+"""The deadline of a call: what its contract says."""
 REQUEST = sales.GetSaleRequest(sale_id=str(uuid.uuid4()))
 
 
@@ -33,14 +35,11 @@ class Instance:
 
     def cpu(self) -> float:
         """Seconds that it has used."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        print(file=self._process.stdin, flush=True)
         return float(self._line())
 
     def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
+        return next(self._process.stdout or iter(()))
 
 
 class Measured:

@@ -52,5 +52,5 @@ def test_results_of_others_stay_in_the_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_name_that_nothing_has_is_told_with_those_there_are() -> None:
-    with pytest.raises(SystemExit, match="no measurement typo; there are start, edge, pipeline"):
+    with pytest.raises(SystemExit, match="no measurement typo; there are start, edge, pipeline, "):
         main(["typo"])
