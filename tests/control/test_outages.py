@@ -43,7 +43,7 @@ def test_the_only_control_plane_is_restarted(plane: Plane) -> None:
             assert set(caller.by(start)) == {"auth-1", "auth-2"}
             with plane.control():
                 eventually_sync(lambda: "auth-3" in caller.by())
-        assert caller.failures() == []
+                assert caller.failures() == []
 
 
 def test_another_control_plane_takes_over(plane: Plane) -> None:
