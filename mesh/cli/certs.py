@@ -18,7 +18,7 @@ from mesh.cli.consul import now, show, with_consul
 from mesh.identity import store
 from mesh.identity.inspection import Inspected, Standing, name, standing
 from mesh.local import Stack
-from mesh.registry import Instance, Registry
+from mesh.registry import Instance, Registry, Roots
 
 _PATIENCE_SECONDS = 3
 _BAD = {Standing.EXPIRED, Standing.OVERDUE}
@@ -63,23 +63,23 @@ def certs(
     Exit status: 1 one has expired, should have been renewed long ago, or is signed by no root that is trusted.
     """
     run = Stack.load(context.obj).run.path
-    pem, instances = with_consul(context, _known)
-    roots = x509.load_pem_x509_certificates(pem.encode())
+    trusted, instances = with_consul(context, _known)
+    roots = x509.load_pem_x509_certificates(trusted.pem.encode())
     folders = sorted(path.parent for path in run.glob(f"identity/*/current/{store.CERTIFICATE}"))
     places = [*asyncio.run(_shown(instances, folders, roots)), *_kept(run, folders, roots)]
     moment = datetime.now(UTC)
     if as_json:
         typer.echo(json.dumps(_as_json(places, roots, moment), indent=2))
     else:
-        _show(places, roots, moment)
+        _show(places, trusted.trust_domain, roots, moment)
     if any(place.problem(moment) for place in places):
         raise typer.Exit(1)
 
 
-async def _known(registry: Registry) -> tuple[str, list[Instance]]:
+async def _known(registry: Registry) -> tuple[Roots, list[Instance]]:
     services = await now(registry.watch_services())
     healthy = await asyncio.gather(*(now(registry.watch_healthy(service)) for service in sorted(services)))
-    return (await registry.roots()).pem, [instance for instances in healthy for instance in instances]
+    return await registry.roots(), [instance for instances in healthy for instance in instances]
 
 
 async def _shown(instances: Iterable[Instance], folders: list[Path], roots: list[x509.Certificate]) -> list[Place]:
@@ -119,14 +119,18 @@ def _read(path: Path) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(path.read_bytes())
 
 
-def _show(places: list[Place], roots: list[x509.Certificate], moment: datetime) -> None:
+def _show(places: list[Place], trust_domain: str, roots: list[x509.Certificate], moment: datetime) -> None:
+    own = f"spiffe://{trust_domain}"
     rows = []
     for place in places:
         found = place.found
         told = (
-            (found.spiffe_id, *_times(found.issued, found.expires, moment), found.signer or "") if found else [""] * 5
+            (found.spiffe_id.removeprefix(own), *_times(found.issued, found.expires, moment), found.signer or "")
+            if found
+            else [""] * 5
         )
         rows.append((place.where, *told, place.note(moment)))
+    typer.echo(f"trust domain {own}\n")
     show(("WHERE", "SPIFFE ID", "ISSUED", "EXPIRES", "LEFT", "SIGNED BY", ""), rows)
     typer.echo("")
     signed = Counter(place.found.signer for place in places if place.found)

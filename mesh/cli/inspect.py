@@ -1,4 +1,4 @@
-"""`meshctl endpoints`, `routes`, `config-dump`: what a control plane believes and what its subscribers have taken."""
+"""`meshctl endpoints`, `routes`, `subscribers`, `config-dump`: what a control plane believes and who has taken it."""
 
 import json
 import urllib.error
@@ -14,6 +14,7 @@ from mesh.local import LocalError
 from mesh.registry import Instance, Registry
 
 _ADMIN = "admin_port"
+_SHOWN = ("node", "kind", "zone", "since")
 _ENDPOINTS, _ROUTES = "ClusterLoadAssignment", "RouteConfiguration"
 
 Control = Annotated[str, typer.Option("--control", metavar="INSTANCE", help="Ask this one; by default the first.")]
@@ -79,6 +80,8 @@ def routes(
             rows += [(name, *_route(each)) for each in host["routes"]]
     if service:
         rows = [row for row in rows if service == row[0] or service in {_cluster(part) for part in row[2].split(", ")}]
+        if not rows:
+            raise LocalError(f"{plane.name} has no route to {service}; meshctl endpoints shows what it knows")
     show(("ROUTES", "CALLS", "GO TO", "LIMIT", "TRIED AGAIN ON"), rows)
 
 
@@ -105,6 +108,41 @@ def _destination(action: Mapping[str, Any]) -> str:
     shares = action["weighted_clusters"]["clusters"]
     total = sum(share["weight"] for share in shares)
     return ", ".join(f"{share['name']} {share['weight'] * 100 / total:g} %" for share in shares)
+
+
+def subscribers(context: typer.Context, control: Control = "", as_json: AsJson = False) -> None:
+    """Show who follows the control plane, and what of its resources each has taken, not yet taken and refused.
+
+    A subscriber that refuses something goes on with what it had; so does one that has lost its control plane.
+
+    Exit status: 1 something that is current is refused.
+    """
+    plane = _Plane(context, control)
+    rows, refused = [], False
+    for each in plane.get("/")["subscribers"]:
+        states = [(kind, name, state) for kind, known in each["types"].items() for name, state in known.items()]
+        settled = sum(state["acknowledged"] == state["current"] for _, _, state in states)
+        problems = [
+            {"type": kind, "resource": name, "problem": state["refused"]["problem"]}
+            for kind, name, state in states
+            if state["refused"]
+        ]
+        refused |= bool(problems)
+        rows.append({**{key: each[key] for key in _SHOWN}, "taken": settled, "of": len(states), "refused": problems})
+    if as_json:
+        typer.echo(json.dumps({"control": plane.name, "subscribers": rows}, indent=2))
+    else:
+        table = [
+            (*(str(row[key]) for key in _SHOWN), f"{row['taken']} of {row['of']}", _refused(row["refused"]))
+            for row in rows
+        ]
+        show(("SUBSCRIBER", "KIND", "ZONE", "SINCE", "TAKEN", "REFUSED"), table)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _refused(problems: Iterable[Mapping[str, str]]) -> str:
+    return "; ".join(f"{each['type']} {each['resource']}: {each['problem']}" for each in problems)
 
 
 def config_dump(

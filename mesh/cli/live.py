@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -35,13 +36,13 @@ def live(
     Exit status: 1 the settings that stand in Consul are not valid, and instances keep those from before.
     """
     if not service:
-        _show_keys()
+        _show_keys(as_json=as_json)
         return
     checked_name(service)
     if change:
         verb, *items = change
         with_consul(context, lambda registry: _change(registry, service, verb, items, everything=everything))
-    document = with_consul(context, lambda registry: registry.get(key(service)))
+    document = with_consul(context, lambda registry: _read(registry, service, told=bool(change)))
     if not _show(service, document, as_json=as_json):
         raise typer.Exit(1)
 
@@ -92,7 +93,17 @@ def _apply(document: Document, verb: str, items: Iterable[str]) -> None:
         drop(document, items)
 
 
-def _show_keys() -> None:
+async def _read(registry: Registry, service: str, *, told: bool) -> bytes | None:
+    document = await registry.get(key(service))
+    if document is None and not told:
+        await tell_if_unknown(registry, service)
+    return document
+
+
+def _show_keys(*, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([asdict(key) for key in keys()], indent=2))
+        return
     show(
         ("KEY", "DEFAULT", "ALLOWED", "MEANING"), [(key.name, key.default, key.allowed, key.meaning) for key in keys()]
     )

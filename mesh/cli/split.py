@@ -37,8 +37,7 @@ def split(
             await splits.clear(registry, service)
         elif weights:
             await splits.write(registry, service, _weights(weights))
-        if weights:
-            await tell_if_unknown(registry, service)
+        await tell_if_unknown(registry, service)
         instances = await now(registry.watch_healthy(service))
         return await splits.read(registry, service), Counter(dict(i.meta).get("version", "") for i in instances)
 

@@ -16,16 +16,20 @@ def show(rows: Sequence[Row]) -> None:
     """Print one line a part."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=max(_NARROWEST, 60 + max(len(row.address) + len(row.note) for row in rows)))
+        widest = sum(
+            max(len(text) for text in each) for each in zip(*((row.address, row.note) for row in rows), strict=True)
+        )
+        console = Console(width=max(_NARROWEST, 80 + widest))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "ADDRESS", "HEALTH", "VERSION", "SINCE", "RESTARTS", ""):
-        table.add_column(title, overflow="fold", justify="right" if title == "RESTARTS" else "left")
+    for title in ("", "ADDRESS", "HEALTH", "VERSION", "PID", "SINCE", "RESTARTS", ""):
+        table.add_column(title, overflow="fold", justify="right" if title in {"PID", "RESTARTS"} else "left")
     for row in rows:
         table.add_row(
             row.name,
             row.address,
             Text(row.health, style="green" if row.healthy else "bold red"),
             row.version,
+            str(row.pid or ""),
             _since(row.since),
             str(row.restarts or ""),
             row.note,

@@ -3,9 +3,10 @@
 import json
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -32,10 +33,27 @@ _SCRAPE_SECONDS = 3
 _PIPE_WIDTH = 160
 
 
-def top(
+class By(StrEnum):
+    """What a line is of."""
+
+    SERVICE = "service"
+    VERSION = "version"
+    INSTANCE = "instance"
+
+    def of(self, instance: Instance) -> str:
+        """ "sales", "sales 1.2.0" or "sales-1" """
+        if self is By.VERSION:
+            return f"{instance.service} {dict(instance.meta).get('version', '')}"
+        return instance.id if self is By.INSTANCE else instance.service
+
+
+def top(  # noqa: PLR0917 - options
     context: typer.Context,
-    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Only this service.")] = "",
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Only this service and its callers.")] = "",
     interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2, max=60)] = 2.0,
+    by: Annotated[
+        By, typer.Option(help="A line for each service, or for each of its versions or instances.")
+    ] = By.SERVICE,
     once: Annotated[bool, typer.Option("--once", help="Print one interval and return.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one interval as JSON, for programs.")] = False,
 ) -> None:
@@ -44,47 +62,54 @@ def top(
     Errors are calls that failed by the service's own fault or were refused as it had no room; calls that were wrong
     are not. Durations are of calls that ended within the interval.
     """
-    before = _scrape(context, service)
+    before = _scrape(context)
+    if service and all(instance.service != service for instance, _, _ in before.values()):
+        raise LocalError(
+            f"no healthy instance of {service} tells its metrics; there are {', '.join(_services(before))}"
+        )
     time.sleep(interval)
-    after = _scrape(context, service)
+    after = _scrape(context, before)
     if as_json:
-        seen = _observed(before, after)
-        found = {"methods": [*map(asdict, methods(seen))], "destinations": [*map(asdict, destinations(seen))]}
-        typer.echo(json.dumps(found, indent=2))
+        found = dict(zip(("methods", "destinations"), _figures(before, after, service, by), strict=True))
+        typer.echo(json.dumps({what: [*map(asdict, rows)] for what, rows in found.items()}, indent=2))
         return
     console = Console()
     if once or not console.is_terminal:
         console = console if console.is_terminal else Console(width=_PIPE_WIDTH)
-        console.print(_shown(_observed(before, after)))
+        console.print(_shown(*_figures(before, after, service, by)))
         return
-    with Live(_shown(_observed(before, after)), console=console, screen=True) as screen:
+    with Live(_shown(*_figures(before, after, service, by)), console=console, screen=True) as screen:
         while True:
             time.sleep(interval)
-            before, after = after, _scrape(context, service, after)
-            screen.update(_shown(_observed(before, after)))
+            before, after = after, _scrape(context, after)
+            screen.update(_shown(*_figures(before, after, service, by)))
 
 
 _Look = dict[str, tuple[Instance, float, Scrape]]
 """By id of the instance, when it was asked and what it said."""
 
 
-def _scrape(context: typer.Context, service: str, before: _Look | None = None) -> _Look:
+def _scrape(context: typer.Context, before: _Look | None = None) -> _Look:
     """Asks all instances; while Consul is away, those of the look before."""
     try:
-        instances = with_consul(context, lambda registry: _instances(registry, service))
+        instances = with_consul(context, _instances)
     except LocalError:
         if before is None:
             raise
         instances = [instance for instance, _, _ in before.values()]
     if not instances and before is None:
-        raise LocalError(f"no healthy instance of {service or 'any service'} tells its metrics")
+        raise LocalError("no healthy instance of any service tells its metrics")
     with ThreadPoolExecutor() as pool:
         said = pool.map(_ask, instances)
     return {each.id: (each, moment, scrape) for each, (moment, scrape) in zip(instances, said, strict=True) if scrape}
 
 
-async def _instances(registry: Registry, service: str) -> list[Instance]:
-    names = [service] if service else sorted(await now(registry.watch_services()))
+def _services(look: _Look) -> list[str]:
+    return sorted({instance.service for instance, _, _ in look.values()})
+
+
+async def _instances(registry: Registry) -> list[Instance]:
+    names = sorted(await now(registry.watch_services()))
     known = [instance for name in names for instance in await now(registry.watch_healthy(name))]
     return [instance for instance in known if META in dict(instance.meta)]
 
@@ -100,18 +125,26 @@ def _ask(instance: Instance) -> tuple[float, Scrape]:
         return moment, {}
 
 
-def _observed(before: _Look, after: _Look) -> list[Observed]:
+def _figures(before: _Look, after: _Look, service: str, by: By) -> tuple[list[MethodFigures], list[DestinationFigures]]:
+    """Of one service: its methods, whom it calls, and who calls it."""
+    own = _observed(before, after, by, lambda each: service in {"", each.service})
+    others = _observed(before, after, by, lambda each: service not in {"", each.service})
+    callers = [row for row in destinations(others) if row.destination == service]
+    return methods(own), destinations(own) + callers
+
+
+def _observed(before: _Look, after: _Look, by: By, wanted: Callable[[Instance], bool]) -> list[Observed]:
     """An instance that has just come has no interval yet; one that is the same by name alone counts from nothing."""
     found = []
     for name, (instance, moment, scrape) in after.items():
-        if name in before:
+        if name in before and wanted(instance):
             _, earlier, old = before[name]
-            found.append(Observed(instance.service, old, scrape, max(moment - earlier, 1e-3)))
+            found.append(Observed(by.of(instance), old, scrape, max(moment - earlier, 1e-3)))
     return found
 
 
-def _shown(seen: Sequence[Observed]) -> Group:
-    return Group(_methods(methods(seen)), Text(), _destinations(destinations(seen)))
+def _shown(calls: Sequence[MethodFigures], callers: Sequence[DestinationFigures]) -> Group:
+    return Group(_methods(calls), Text(), _destinations(callers))
 
 
 def _methods(rows: Sequence[MethodFigures]) -> Table:

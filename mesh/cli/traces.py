@@ -17,6 +17,13 @@ from mesh.telemetry.traces import Node, Span, Trace, read
 
 _PIPE_WIDTH = 160
 _SHORTEST_ID = 6
+_NAMES = (
+    "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED "
+    "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS "
+    "UNAUTHENTICATED"
+)
+_CODES = dict(enumerate(_NAMES.split()))
+"""https://grpc.io/docs/guides/status-codes; grpc itself takes too long to import."""
 
 
 def traces(  # noqa: PLR0917 - options
@@ -68,7 +75,7 @@ def _named(known: Sequence[Trace], beginning: str) -> list[Trace]:
 
 def _list(found: Sequence[Trace]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("TRACE", "BEGAN", "MS", "SPANS", "SERVICES", "CALL"):
+    for title in ("TRACE", "BEGAN", "MS", "SPANS", "SERVICES", "CALL", "FAILED AT"):
         table.add_column(title, justify="right" if title in {"MS", "SPANS"} else "left", no_wrap=title == "TRACE")
     for each in found:
         spans = sorted(each.spans, key=lambda span: span.start)
@@ -81,8 +88,25 @@ def _list(found: Sequence[Trace]) -> Table:
             str(len(spans)),
             ", ".join(dict.fromkeys(span.service for span in spans)),
             Text(told.name, style="red" if each.failed else ""),
+            Text(_failed_at(spans), style="red"),
         )
     return table
+
+
+def _failed_at(spans: Sequence[Span]) -> str:
+    """Where the failure began, as far as is known: in the last span that failed without one that it waited for."""
+    failed = [span for span in spans if span.failed]
+    waited = {span.parent_id for span in failed}
+    ends = [span for span in failed if span.span_id not in waited]
+    return f"{ends[-1].instance or ends[-1].service} {_status(ends[-1])}" if ends else ""
+
+
+def _status(span: Span) -> str:
+    """ "NOT_FOUND" or "HTTP 404"; empty if it says neither."""
+    if (code := span.attributes.get("rpc.grpc.status_code")) is not None:
+        return _CODES.get(code, str(code))
+    http = span.attributes.get("http.status_code")
+    return f"HTTP {http}" if http else ""
 
 
 def _tree(trace: Trace) -> Tree:
@@ -109,10 +133,7 @@ def _line(span: Span, start: int) -> Text:
 
 
 def _details(span: Span) -> Iterator[str]:
-    code = span.attributes.get("rpc.grpc.status_code")
-    if code:
-        yield f"status {code}"
-    elif http := span.attributes.get("http.status_code"):
-        yield f"HTTP {http}"
+    if (status := _status(span)) and status != "OK":
+        yield status
     if peer := span.attributes.get("mesh.peer"):
         yield f"from {peer}"

@@ -10,6 +10,15 @@ import typer
 from typer.core import TyperGroup
 
 GROUP = "meshctl.commands"
+PANELS = {
+    "The stack": ("up", "down", "status", "logs", "exec"),
+    "What happens": ("top", "traces"),
+    "What the control plane believes": ("endpoints", "routes", "subscribers", "config-dump"),
+    "Who may call what": ("policy", "intentions", "certs", "bootstrap"),
+    "Change while it runs": ("live", "faults", "split"),
+}
+"""In which the help shows the verbs of meshctl itself, in their order."""
+_OTHERS = "Of this project"
 _OWN = {
     "policy": "mesh.cli.policy:policy",
     "intentions": "mesh.cli.intentions:intentions",
@@ -17,6 +26,7 @@ _OWN = {
     "bootstrap": "mesh.cli.bootstrap:bootstrap",
     "endpoints": "mesh.cli.inspect:endpoints",
     "routes": "mesh.cli.inspect:routes",
+    "subscribers": "mesh.cli.inspect:subscribers",
     "config-dump": "mesh.cli.inspect:config_dump",
     "live": "mesh.cli.live:live",
     "faults": "mesh.cli.faults:faults",
@@ -32,22 +42,30 @@ class Verbs(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Own verbs, then those of the product."""
-        own = [*super().list_commands(ctx), *_OWN]
+        own = [verb for verbs in PANELS.values() for verb in verbs]
         return own + sorted(added().keys() - set(own))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The verb, or None."""
-        own = super().get_command(ctx, cmd_name)
-        if own is not None or cmd_name not in added():
-            return own
-        verb = added()[cmd_name].load()
-        if not isinstance(verb, typer.Typer):
-            single = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-            single.command(cmd_name)(verb)
-            verb = single
-        command = typer.main.get_command(verb)
-        command.name = cmd_name
+        command = super().get_command(ctx, cmd_name) or _loaded(cmd_name)
+        if command is not None:
+            own = (panel for panel, verbs in PANELS.items() if cmd_name in verbs)
+            setattr(command, "rich_help_panel", next(own, _OTHERS))  # noqa: B010 - only typer's commands declare it
         return command
+
+
+def _loaded(name: str) -> Any:
+    """The command, or None."""
+    if name not in added():
+        return None
+    verb = added()[name].load()
+    if not isinstance(verb, typer.Typer):
+        single = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+        single.command(name)(verb)
+        verb = single
+    command = typer.main.get_command(verb)
+    command.name = name
+    return command
 
 
 def added() -> dict[str, EntryPoint]:

@@ -25,7 +25,8 @@ def xds_bootstrap(settings: MeshSettings, identity: Identity | None = None) -> d
             for target in targets
         ],
         "node": {
-            "id": settings.instance or f"client-{uuid.uuid4().hex[:12]}",
+            "id": settings.instance
+            or f"{identity.spiffe_id.service if identity else 'client'}-{uuid.uuid4().hex[:12]}",
             **({"cluster": identity.spiffe_id.service} if identity else {}),
             **({"locality": {"zone": settings.zone}} if settings.zone else {}),
         },

@@ -1,11 +1,13 @@
 """What the parts of a stack have written, and what the supervisor did to them."""
 
+import contextlib
 import itertools
 import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -14,6 +16,8 @@ from mesh.local.rundir import RunDir
 from mesh.local.supervisor import LOG
 
 _EVENT = re.compile(r"(?:spawned|exited|stopped|killing|spawnerr|gave up|success): '?(?P<name>[\w-]+)")
+_TIME = re.compile(r"(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,6})?)\d*(?P<zone>Z| UTC|[+-]\d\d:?\d\d)?")
+_GRPC_TIME = re.compile(r"[IWEF](\d\d)(\d\d) (\d\d:\d\d:\d\d\.\d{6})")
 _POLL_SECONDS = 0.2
 
 Line = tuple[str, str]
@@ -31,7 +35,7 @@ class Logs:
         self._folder = run.path / "logs"
 
     def last(self, name: str, count: int) -> list[Line]:
-        """The last `count` lines of each log. Raises LocalError if there is no such program."""
+        """The last `count` lines of each log, all by their times. Raises LocalError if there is no such program."""
         own = [path for path in self._paths() if _belongs(path.stem, name)]
         if not own:
             known = ", ".join(path.stem for path in self._paths()) or "nothing, as nothing has run yet"
@@ -41,7 +45,7 @@ class Logs:
             with path.open(errors="replace") as file:
                 lines = (line.rstrip("\n") for line in file if _about(path, line, name))
                 found += [(path.stem, line) for line in deque(lines, count)]
-        return found
+        return [(program, line) for _, program, line in sorted(_timed(found), key=lambda each: each[0])]
 
     def follow(self, name: str) -> Iterator[Line]:
         """New lines as they are written, for ever; logs that appear or are rotated meanwhile are taken up."""
@@ -75,6 +79,23 @@ def _new(files: dict[Path, TextIO], path: Path) -> Iterator[str]:
         yield line.rstrip("\n")
     if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
         files.pop(path).close()  # rotated: its successor is opened, from its beginning, at the next turn
+
+
+def _timed(lines: Iterable[Line]) -> Iterator[tuple[float, str, str]]:
+    """With the Unix time of each; a line without one, of a traceback for example, is as old as the one before it."""
+    latest: dict[str, float] = {}
+    for program, line in lines:
+        with contextlib.suppress(ValueError):  # it only looks like a time
+            if found := _GRPC_TIME.match(line):  # gRPC's core: a day without its year
+                latest[program] = _local(f"{datetime.now(UTC).year}-{found[1]}-{found[2]} {found[3]}")
+            elif found := _TIME.search(line):
+                latest[program] = _local(found["time"].replace(",", ".") + (found["zone"] or "").replace(" UTC", "Z"))
+        yield latest.get(program, 0.0), program, line
+
+
+def _local(text: str) -> float:
+    """The Unix time of an ISO time, which is one of this machine's zone if it names none, as the supervisor's."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _belongs(program: str, name: str) -> bool:

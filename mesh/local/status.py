@@ -15,6 +15,8 @@ from mesh.local.components import Component, Consul, NotReadyError
 from mesh.local.plan import CONTROL, Plan
 from mesh.local.supervisor import State, Supervisor
 
+_LONGEST_NOTE = 160
+
 
 @dataclass(frozen=True)
 class Row:
@@ -30,6 +32,8 @@ class Row:
     since: str
     """RFC 3339, UTC; empty if unknown."""
     restarts: int
+    pid: int
+    """0 if nothing of it runs here."""
     note: str
     """Why it isn't healthy, or that it was given from outside."""
 
@@ -57,15 +61,16 @@ def _supervisor(supervisor: Supervisor, alive: bool) -> Row:
     version = metadata.version("supervisor")
     if not alive:
         note = "nothing is restarted any more: meshctl up or meshctl down ends what it left"
-        return Row("component", "supervisor", "", "dead", version, "", 0, note)
+        return Row("component", "supervisor", "", "dead", version, "", 0, 0, note)
     process = psutil.Process(supervisor.pid)
-    return Row("component", "supervisor", "", "healthy", version, _rfc3339(process.create_time()), 0, "")
+    since = _rfc3339(process.create_time())
+    return Row("component", "supervisor", "", "healthy", version, since, 0, process.pid, "")
 
 
 def registered(consul: Component | None) -> dict[str, Any] | None:
-    """What Consul's agent knows of each service instance: id -> its service, with the worst of its checks as `Status`.
+    """What Consul's agent knows of each service instance: id -> its service.
 
-    None if there is no Consul in this stack or it doesn't answer.
+    `Status` and `Output` are of the worst of its checks. None if there is no Consul in this stack or it doesn't answer.
     """
     if not isinstance(consul, Consul):
         return None
@@ -75,8 +80,9 @@ def registered(consul: Component | None) -> dict[str, Any] | None:
         return None
     badness = {"passing": 0, "warning": 1, "critical": 2}
     for service in services.values():
-        statuses = [check["Status"] for check in checks.values() if check["ServiceID"] == service["ID"]]
-        service["Status"] = max(statuses, key=lambda status: badness.get(status, 2), default="passing")
+        own = [check for check in checks.values() if check["ServiceID"] == service["ID"]]
+        worst = max(own, key=lambda check: badness.get(check["Status"], 2), default={"Status": "passing", "Output": ""})
+        service |= {"Status": worst["Status"], "Output": worst["Output"]}
     return dict(services)
 
 
@@ -89,7 +95,15 @@ def _component(component: Component, plan: Plan, states: Mapping[str, State], cr
     except NotReadyError as error:
         health, note = _failing(state, "unreachable"), str(error)
     return Row(
-        "component", component.name, component.shown, health, version, _since(state), crashes[component.name], note
+        "component",
+        component.name,
+        component.shown,
+        health,
+        version,
+        _since(state),
+        crashes[component.name],
+        _pid(state),
+        _stopped(state) or note,
     )
 
 
@@ -100,7 +114,17 @@ def _control(plan: Plan, states: Mapping[str, State], crashes: Counter[str]) -> 
     except NotReadyError as error:
         health, note = _failing(state, "unreachable"), str(error)
     version = plan.environment()["MESH_VERSION"]
-    return Row("control", CONTROL, plan.control_address, health, version, _since(state), crashes[CONTROL], note)
+    return Row(
+        "control",
+        CONTROL,
+        plan.control_address,
+        health,
+        version,
+        _since(state),
+        crashes[CONTROL],
+        _pid(state),
+        _stopped(state) or note,
+    )
 
 
 def _instance(
@@ -112,14 +136,15 @@ def _instance(
         health = "healthy" if entry["Status"] == "passing" else entry["Status"]
         address = f"{entry['Address']}:{entry['Port']}"
         version, since = entry["Meta"].get("version", ""), entry["Meta"].get("started") or _since(state)
-        note = ""
+        note = "" if health == "healthy" else _line(entry["Output"])
     else:
         health = "unregistered" if "consul" in plan.components else "healthy"  # as far as anyone can tell
         address, version, since, note = "", plan.environment()["MESH_VERSION"], _since(state), ""
     if state is None or state.status not in {"RUNNING", "STARTING"}:
         health = _failing(state, "stopped")
         note = "its last words are in the log: meshctl logs " + name
-    return Row("service", name, address, health, version, since, crashes[name], note)
+    note = _stopped(state) or note
+    return Row("service", name, address, health, version, since, crashes[name], _pid(state), note)
 
 
 def connect(address: str) -> None:
@@ -142,6 +167,25 @@ def _failing(state: State | None, otherwise: str) -> str:
         "STOPPED": "stopped",
     }
     return named.get(state.status, otherwise)
+
+
+def _pid(state: State | None) -> int:
+    return state.pid if state else 0
+
+
+def _stopped(state: State | None) -> str:
+    """A process that a signal or a debugger holds looks like one that hangs."""
+    try:
+        held = state is not None and state.pid and psutil.Process(state.pid).status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        held = False
+    return "its process is held: SIGSTOP or a debugger; kill -CONT lets it go on" if held else ""
+
+
+def _line(text: str) -> str:
+    """The first line of what a check said, without its end where that is long."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= _LONGEST_NOTE else f"{line[:_LONGEST_NOTE]}…"
 
 
 def _since(state: State | None) -> str:

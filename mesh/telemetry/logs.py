@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Protocol
 
 import structlog
@@ -18,6 +19,11 @@ def _of_call(_: object, __: str, line: dict[str, Any]) -> dict[str, Any]:
         line.setdefault("trace_id", call.trace_id)
         line.setdefault("request_id", calls.request_id())
     return line
+
+
+def _when_and_what_first(_: object, __: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
+    """What a person looks for stands where a line begins."""
+    return {"timestamp": line.pop("timestamp"), "level": line.pop("level"), "message": line.pop("event"), **line}
 
 
 # For our own lines and for those of libraries. A trace shows no local variables: they hold secrets.
@@ -49,7 +55,7 @@ def configure_logging(service: str, instance: str) -> None:
             foreign_pre_chain=_SHARED,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.EventRenamer("message"),
+                _when_and_what_first,
                 structlog.processors.JSONRenderer(),
             ],
         )

@@ -216,4 +216,4 @@ def test_traces_lists_and_draws(called: Called) -> None:
     assert head.startswith(trace.trace_id)
     assert edge.startswith("└── edge server")
     assert service.startswith(f"    └── sales-1 server {METHODS['sales']}")
-    assert "status 15  from edge" in service
+    assert "DATA_LOSS  from edge" in service
