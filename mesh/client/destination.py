@@ -3,7 +3,7 @@
 import time
 
 import grpc
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
 import mesh
 from mesh import contract
@@ -11,6 +11,7 @@ from mesh.error import Described, from_rpc_error
 from mesh.live.settings import Live
 from mesh.resilience.breaker import Breaker, Probe
 from mesh.resilience.budget import Budget
+from mesh.telemetry.counting import Counter, Histogram
 from mesh.v1.error_reason_pb2 import ErrorReason
 
 CALLS = Counter("mesh_client_calls", "Calls by how they ended for the caller", ["destination", "method", "code"])
@@ -92,6 +93,10 @@ class Method:
         else:
             self.default_seconds = policy.default_deadline_seconds
             self._retry_on = policy.retry_on
+            if grpc.StatusCode.UNAVAILABLE in policy.retry_on:
+                # Who cancels a call on this side gets asyncio's CancelledError. A status CANCELLED came from the other:
+                # a server that stops drops so what it had taken and not begun, and knows no better word for it.
+                self._retry_on |= {grpc.StatusCode.CANCELLED}
         self.retries = RETRIES.labels(at.name, path)
         self._ok = CALLS.labels(at.name, path, "OK")
         self._observe = SECONDS.labels(at.name, path).observe

@@ -55,7 +55,17 @@ async def test_it_is_made_as_often_as_the_live_settings_say() -> None:
         assert len(server.began) == 5
 
 
-@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code not in (grpc.StatusCode.OK, UNAVAILABLE)])
+TRIED_AGAIN = {UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+
+@pytest.mark.parametrize("code", sorted(TRIED_AGAIN, key=str))
+async def test_a_server_that_went_away_is_tried_again(code: grpc.StatusCode) -> None:
+    async with scripted() as server, server.calls(live(retry=QUICK)) as calls:
+        server.script = [fail(code), ok]
+        assert await calls.sales.GetSale(SALE) == GetSaleResponse()
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code not in {grpc.StatusCode.OK, *TRIED_AGAIN}])
 async def test_no_other_failure_is_tried_again(code: grpc.StatusCode) -> None:
     async with scripted() as server, server.calls(live(retry=QUICK)) as calls:
         server.script = [fail(code)]
