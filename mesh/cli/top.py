@@ -70,8 +70,8 @@ def top(  # noqa: PLR0917 - options
     time.sleep(interval)
     after = _scrape(context, before)
     if as_json:
-        found = dict(zip(("methods", "destinations"), _figures(before, after, service, by), strict=True))
-        typer.echo(json.dumps({what: [*map(asdict, rows)] for what, rows in found.items()}, indent=2))
+        calls, callers = _figures(before, after, service, by)
+        typer.echo(json.dumps({"methods": [*map(asdict, calls)], "destinations": [*map(asdict, callers)]}, indent=2))
         return
     console = Console()
     if once or not console.is_terminal:
