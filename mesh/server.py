@@ -1,5 +1,6 @@
 """The gRPC server of a service, usable without Consul; `mesh.serving` is how a service runs."""
 
+import importlib
 import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,9 +12,12 @@ from grpc_reflection.v1alpha import reflection
 
 from mesh import contract
 from mesh.interceptors import Incoming, Interceptor, intercepted
+from mesh.interceptors.chain import received
 from mesh.interceptors.errors import Errors
 from mesh.interceptors.watches import Watches
 from mesh.transport import MESSAGE_BYTES, server_options
+
+_GENERATED = "_pb2_grpc"
 
 
 class _Recorder:
@@ -40,9 +44,13 @@ def _handlers(servicer: object) -> "dict[str, dict[str, grpc.RpcMethodHandler[An
     if isinstance(servicer, grpc.ServiceRpcHandler):
         recorder.add_generic_rpc_handlers([servicer])
     for base in type(servicer).__mro__:
-        add = getattr(inspect.getmodule(base), f"add_{base.__name__}_to_server", None)
-        if add is not None:
+        module = inspect.getmodule(base)
+        add = getattr(module, f"add_{base.__name__}_to_server", None)
+        if module is not None and add is not None:
             add(servicer, recorder)
+            if module.__name__.endswith(_GENERATED):
+                # It imports the messages; the contract of the service is in here, which may be another file.
+                importlib.import_module(module.__name__.removesuffix("_grpc"))
     if not recorder.handlers:
         raise contract.ContractError(f"{type(servicer).__name__} derives from no generated servicer")
     return recorder.handlers
@@ -51,6 +59,20 @@ def _handlers(servicer: object) -> "dict[str, dict[str, grpc.RpcMethodHandler[An
 def services_of(servicer: object) -> list[str]:
     """The gRPC services that a servicer implements, as `package.Service`. Raises ContractError if it does none."""
     return list(_handlers(servicer))
+
+
+class _Methods(grpc.GenericRpcHandler):
+    """All methods of a server, by their path."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """Asked by gRPC in the task that serves the call."""
+        handler = self.handlers.get(call.method)
+        if handler is not None:
+            received.set(call.invocation_metadata)
+        return handler
 
 
 class Server:
@@ -76,6 +98,8 @@ class Server:
         self._incoming = next((each for each in interceptors if isinstance(each, Incoming)), None) or Incoming()
         if self._incoming not in interceptors:
             interceptors = [self._incoming, *interceptors]
+        self._methods = _Methods()
+        self._grpc.add_generic_rpc_handlers((self._methods,))
         self._watches = Watches()
         self.health = health.aio.HealthServicer()
         self.services: list[str] = []
@@ -101,8 +125,8 @@ class Server:
                 if require_contract:
                     raise
                 policy = None
-            wrapped[name] = intercepted(interceptors, path, policy, handler)
-        self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+            wrapped[path] = intercepted(interceptors, path, policy, handler)
+        self._methods.handlers.update(wrapped)
 
     def _add_standard(self, services: list[str]) -> None:
         """Health and reflection: nothing limits them but that they, too, must say what they want, and end in a stop."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeAlias
 
@@ -24,6 +25,15 @@ Handler = Callable[[Any, Context], Awaitable[Any]]
 
 
 _SETTLING_SECONDS = 0.005
+
+received: ContextVar[tuple[tuple[str, Any], ...] | None] = ContextVar("received", default=None)
+"""The metadata of the call being served, where the server has kept it: gRPC makes it anew whenever it is asked."""
+
+
+def metadata(context: Context) -> Iterable[tuple[str, Any]]:
+    """What came with a call, each key as often as it came."""
+    known = received.get()
+    return known if known is not None else context.invocation_metadata() or ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 import mesh
@@ -21,12 +22,13 @@ class Deadline:
     def wrap(self, rpc: Rpc, proceed: Handler) -> Handler:
         default = rpc.policy.default_deadline_seconds if rpc.policy is not None else None
 
-        async def handle(request: Any, context: Context) -> Any:
+        def handle(request: Any, context: Context) -> Awaitable[Any]:
             remaining = context.time_remaining()
-            if remaining is None:
-                return await proceed(request, context) if default is None else await limited(request, context, default)
-            deadline.set(time.monotonic() + remaining)
-            return await proceed(request, context)
+            if remaining is not None:
+                deadline.set(time.monotonic() + remaining)
+            elif default is not None:
+                return limited(request, context, default)
+            return proceed(request, context)
 
         async def limited(request: Any, context: Context, seconds: float) -> Any:
             deadline.set(time.monotonic() + seconds)

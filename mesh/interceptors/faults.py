@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable
 from typing import Any
 
 import grpc
@@ -9,7 +10,7 @@ from prometheus_client import Counter
 
 import mesh
 from mesh import callers
-from mesh.interceptors.chain import Handler, Rpc
+from mesh.interceptors.chain import Context, Handler, Rpc, metadata
 from mesh.live.settings import Fault, Live
 from mesh.v1.error_reason_pb2 import ErrorReason
 
@@ -29,22 +30,24 @@ class Faults:
         live = self._live
         method = rpc.path.rpartition("/")[2]
 
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            if faults := live.current.faults:
-                for name, fault in faults.items():
-                    if _matches(fault, method, context):
-                        await _strike(name, fault)
+        def handle(request: Any, context: Context) -> Awaitable[Any]:
+            return struck(request, context) if live.current.faults else proceed(request, context)
+
+        async def struck(request: Any, context: Context) -> Any:
+            for name, fault in live.current.faults.items():
+                if _matches(fault, method, context):
+                    await _strike(name, fault)
             return await proceed(request, context)
 
         return handle
 
 
-def _matches(fault: Fault, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> bool:
+def _matches(fault: Fault, method: str, context: Context) -> bool:
     if fault.methods and method not in fault.methods:
         return False
     if fault.callers and callers.peer.get() not in fault.callers:
         return False
-    if fault.headers and not fault.headers.items() <= set(context.invocation_metadata() or ()):
+    if fault.headers and not fault.headers.items() <= set(metadata(context)):
         return False
     return random.random() * 100 < fault.percentage  # noqa: S311 - chance, no secret
 

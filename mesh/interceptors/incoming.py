@@ -14,7 +14,7 @@ import grpc
 
 import mesh
 from mesh.interceptors.chain import Context, Handler, Messages, Rpc, settled
-from mesh.resilience.patience import CrowdedError, OutOfPatienceError, Patience, TooLongError
+from mesh.resilience.patience import CrowdedError, OutOfPatienceError, Patience
 from mesh.v1.error_reason_pb2 import ErrorReason
 
 FIRST_SECONDS = 10.0
@@ -50,10 +50,13 @@ class Incoming:
         self._first.shorten(_LAST_SECONDS)
 
     def wrap(self, rpc: Rpc, proceed: Handler) -> Handler:
-        parse = rpc.parse or _as_is
+        parse, first = rpc.parse or _as_is, self._first.wait
 
         async def handle(_: object, context: Context) -> Any:
-            message = await self.first(context)
+            try:
+                message = await first(context.read())
+            except OutOfPatienceError as reason:
+                raise self._refusal(reason) from None
             if message is grpc.aio.EOF:
                 await settled()
                 await context.abort(grpc.StatusCode.UNIMPLEMENTED, "The method takes one message and none was sent")
@@ -78,12 +81,13 @@ class Incoming:
     async def first(self, context: Context) -> Any:
         try:
             return await self._first.wait(context.read())
-        except CrowdedError:
-            raise error(ErrorReason.ERROR_REASON_OVERLOADED, limit="waiting", retry_after=1.0) from None
-        except TooLongError:
-            if self._stopping:
-                raise error(ErrorReason.ERROR_REASON_STOPPING) from None
-            raise error(ErrorReason.ERROR_REASON_REQUEST_NOT_SENT) from None
+        except OutOfPatienceError as reason:
+            raise self._refusal(reason) from None
+
+    def _refusal(self, reason: OutOfPatienceError) -> mesh.Error:
+        if isinstance(reason, CrowdedError):
+            return error(ErrorReason.ERROR_REASON_OVERLOADED, limit="waiting", retry_after=1.0)
+        return error(ErrorReason.ERROR_REASON_STOPPING if self._stopping else ErrorReason.ERROR_REASON_REQUEST_NOT_SENT)
 
     async def next(self, context: Context) -> Any:
         try:

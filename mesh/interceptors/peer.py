@@ -1,15 +1,14 @@
 """Which workload calls, and whether an intention lets it."""
 
+from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Any
-
-import grpc
 
 import mesh
 from mesh import callers
 from mesh.identity import SpiffeId
 from mesh.intentions import Intentions
-from mesh.interceptors.chain import Handler, Rpc
+from mesh.interceptors.chain import Context, Handler, Rpc
 from mesh.telemetry import logger
 from mesh.v1.error_reason_pb2 import ErrorReason
 
@@ -28,8 +27,10 @@ class Peer:
     def wrap(self, rpc: Rpc, proceed: Handler) -> Handler:
         path, intentions, domain = rpc.path, self._intentions, self._domain
 
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            workload = _workload(tuple(context.auth_context().get(_NAMES, ())))
+        def handle(request: Any, context: Context) -> Awaitable[Any]:
+            workload = _workload(tuple(context.peer_identities() or ()))
+            if workload is not None and context.peer_identity_key() != _NAMES:
+                workload = None  # of a certificate without such names gRPC takes others
             if workload is None or workload.trust_domain != domain:
                 log.warning("audit: unknown workload refused", method=path, peer=context.peer())
                 raise error(ErrorReason.ERROR_REASON_PEER_UNKNOWN)
@@ -37,7 +38,7 @@ class Peer:
                 log.warning("audit: workload refused", source=str(workload), method=path, peer=context.peer())
                 raise error(ErrorReason.ERROR_REASON_PEER_NOT_ALLOWED, source=workload.service, method=path)
             callers.peer.set(workload.service)
-            return await proceed(request, context)
+            return proceed(request, context)
 
         return handle
 

@@ -1,12 +1,11 @@
 """What the caller may do: the permission that the method's contract names."""
 
+from collections.abc import Awaitable
 from typing import Any
-
-import grpc
 
 import mesh
 from mesh import callers
-from mesh.interceptors.chain import Handler, Rpc
+from mesh.interceptors.chain import Context, Handler, Rpc
 from mesh.v1.error_reason_pb2 import ErrorReason
 
 error = mesh.errors(ErrorReason)
@@ -18,10 +17,10 @@ class Permission:
             return proceed
         permission = rpc.policy.permission
 
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        def handle(request: Any, context: Context) -> Awaitable[Any]:
             caller = callers.current.get()
             if caller is None or permission not in caller.permissions:
                 raise error(ErrorReason.ERROR_REASON_PERMISSION_MISSING, permission=permission)
-            return await proceed(request, context)
+            return proceed(request, context)
 
         return handle

@@ -5,11 +5,12 @@ import time
 from typing import Any
 
 import grpc
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
-from mesh.interceptors.chain import Handler, Rpc
+from mesh.interceptors.chain import Context, Handler, Rpc, metadata
 from mesh.live.settings import Live
 from mesh.telemetry import calls, logger
+from mesh.telemetry.counting import Counter, Histogram
 from mesh.telemetry.tracing import final_code, traced
 
 CALLS = Counter("mesh_server_calls", "Calls that ended, by the status that was sent.", ["service", "method", "code"])
@@ -62,10 +63,9 @@ class Telemetry:
         active = _active(service, method)
         proceed_traced = traced(path, proceed)
 
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def handle(request: Any, context: Context) -> Any:
             traceparent = None
-            metadata: Any = context.invocation_metadata() or ()
-            for key, value in metadata:
+            for key, value in metadata(context):
                 if key == "traceparent" and calls.well_formed(value):
                     traceparent = value
                 elif key == "x-request-id":

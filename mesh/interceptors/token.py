@@ -1,12 +1,11 @@
 """Who calls: the bearer token of a method that is not public."""
 
+from collections.abc import Awaitable
 from typing import Any
-
-import grpc
 
 import mesh
 from mesh import callers
-from mesh.interceptors.chain import Handler, Rpc
+from mesh.interceptors.chain import Context, Handler, Rpc, metadata
 from mesh.token_keys import KeysUnavailableError, TokenExpiredError, TokenInvalidError, TokenKeys
 from mesh.v1.error_reason_pb2 import ErrorReason
 
@@ -24,14 +23,14 @@ class Token:
         if rpc.policy is None or rpc.policy.permission is None:
             return proceed
 
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        def handle(request: Any, context: Context) -> Awaitable[Any]:
             callers.current.set(self._caller(context))
-            return await proceed(request, context)
+            return proceed(request, context)
 
         return handle
 
-    def _caller(self, context: grpc.aio.ServicerContext[Any, Any]) -> callers.Caller:
-        values = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
+    def _caller(self, context: Context) -> callers.Caller:
+        values = [str(value) for key, value in metadata(context) if key == "authorization"]
         if not values:
             raise error(ErrorReason.ERROR_REASON_TOKEN_MISSING)
         if len(values) > 1 or values[0][: len(_SCHEME)].lower() != _SCHEME:

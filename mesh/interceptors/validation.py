@@ -1,5 +1,6 @@
 """The input rules of the contract (protovalidate)."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 import grpc
@@ -21,12 +22,12 @@ class Validation:
         if rpc.policy is None:
             return proceed
 
-        async def handle(request: Any, context: Context) -> Any:
+        def handle(request: Any, context: Context) -> Awaitable[Any]:
             check(request)
-            return await proceed(request, context)
+            return proceed(request, context)
 
-        async def handle_stream(messages: Messages, context: Context) -> Any:
-            return await proceed(_Checked(messages), context)
+        def handle_stream(messages: Messages, context: Context) -> Awaitable[Any]:
+            return proceed(_Checked(messages), context)
 
         return handle_stream if rpc.client_streaming else handle
 

@@ -40,8 +40,8 @@ class Patience:
 
     async def wait(self, coming: Awaitable[T]) -> T:
         """What comes. Raises TooLongError or CrowdedError; a cancellation by others stays one."""
-        task = cast("asyncio.Task[object]", asyncio.current_task())
-        loop = task.get_loop()
+        loop = asyncio.get_running_loop()
+        task = cast("asyncio.Task[object]", asyncio.current_task(loop))
         since = self._since
         if len(since) >= self._most:
             self._end(next(iter(since)), CrowdedError())
