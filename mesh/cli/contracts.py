@@ -30,7 +30,8 @@ def methods(project: Path, given: Path | None) -> dict[str, list[contract.Method
 
 
 def _declared(project: Path) -> Path:
-    command = Declaration.load(project).control
+    control = Declaration.load(project).control
+    command = control.command if control else ()
     for option, value in pairwise(command):
         if option == _OPTION:
             return project / value

@@ -3,7 +3,8 @@
     components = ["consul", "postgres", "valkey", "spark", "envoy"]
 
     [control]                                     # the control plane; leave the table out to run without one
-    command = ["python", "-m", "mesh.control"]
+    command  = ["python", "-m", "mesh.control"]
+    replicas = 1                                  # several are told to every client, who takes the next if one is lost
 
     [services.auth]
     command  = ["python", "-m", "services.auth"]  # "python" is the interpreter that runs this
@@ -28,6 +29,8 @@ from typing import Any
 
 from mesh.local.errors import LocalError
 
+CONTROL = "control"
+
 
 @dataclass(frozen=True)
 class Service:
@@ -46,8 +49,8 @@ class Declaration:
 
     version: str = "0"
     components: frozenset[str] = frozenset()
-    control: tuple[str, ...] = ()
-    """Command of the control plane; empty for none."""
+    control: Service | None = None
+    """The control plane, if there is one."""
     services: Mapping[str, Service] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     intentions: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
@@ -91,7 +94,7 @@ class Declaration:
             self,
             components=self.components if components is None else frozenset(components),
             services=chosen,
-            control=self.control if control else (),
+            control=self.control if control else None,
         )
 
     def _without_rest(self, rest: Mapping[str, Any]) -> "Declaration":
@@ -105,21 +108,26 @@ def _project(root: Path) -> Mapping[str, str]:
     return tomllib.loads(path.read_text()).get("project", {}) if path.exists() else {}
 
 
-def _control(table: dict[str, Any] | None) -> tuple[str, ...]:
+def _control(table: dict[str, Any] | None) -> Service | None:
     if table is None:
-        return ()
-    if unknown := table.keys() - {"command"}:
+        return None
+    if unknown := table.keys() - {"command", "replicas"}:
         raise ValueError(f"unknown key {', '.join(sorted(unknown))} in [control]")
-    return tuple(table["command"])
+    return Service(CONTROL, tuple(table["command"]), frozenset({"consul"}), _replicas(table, "[control]", 1))
 
 
 def _service(name: str, table: dict[str, Any]) -> Service:
     if unknown := table.keys() - {"command", "needs", "replicas"}:
         raise ValueError(f"unknown key {', '.join(sorted(unknown))} in [services.{name}]")
-    replicas = table.get("replicas", 1)
-    if not isinstance(replicas, int) or replicas < 0:
-        raise ValueError(f"replicas in [services.{name}] must be a whole number from 0")
+    replicas = _replicas(table, f"[services.{name}]", 0)
     return Service(name, tuple(table["command"]), frozenset(table.get("needs", ())), replicas)
+
+
+def _replicas(table: dict[str, Any], where: str, least: int) -> int:
+    replicas = table.get("replicas", 1)
+    if not isinstance(replicas, int) or replicas < least:
+        raise ValueError(f"replicas in {where} must be a whole number from {least}")
+    return replicas
 
 
 def _sources(destination: str, table: dict[str, Any]) -> dict[str, tuple[str, ...]]:

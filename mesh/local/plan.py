@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from mesh.local.components import KINDS, Component, Site
-from mesh.local.declaration import Declaration
+from mesh.local.declaration import CONTROL, Declaration
 from mesh.local.rundir import RunDir
 from mesh.local.supervisor import Program
 
-CONTROL = "control"
 _STATE = "state.json"
 _IMPLIED = {"lakehouse"}  # a folder costs nothing, and whoever has Spark needs one
 
@@ -53,11 +52,17 @@ def wanted_components(declaration: Declaration) -> list[type[Component]]:
 
 def wanted_ports(declaration: Declaration, external: Mapping[str, str]) -> dict[str, int]:
     """Port names and preferred numbers of everything that will be started here."""
-    wanted = {CONTROL: 18000} if declaration.control else {}
+    wanted = {name: 18000 + number for number, name in enumerate(control_names(declaration))}
     for kind in wanted_components(declaration):
         if kind.name not in external:
             wanted |= kind.ports
     return wanted
+
+
+def control_names(declaration: Declaration) -> list[str]:
+    """`control`, `control-2`, ...: of the program of each control plane, and of its port."""
+    replicas = declaration.control.replicas if declaration.control else 0
+    return [CONTROL if number == 1 else f"{CONTROL}-{number}" for number in range(1, replicas + 1)]
 
 
 class Plan:
@@ -81,15 +86,15 @@ class Plan:
         }
 
     @property
-    def control_address(self) -> str:
-        """`host:port` of the control plane; "" if this stack has none."""
-        return f"127.0.0.1:{self.site.ports[CONTROL]}" if self._declaration.control else ""
+    def controls(self) -> dict[str, str]:
+        """`host:port` of each control plane, by the name of its program."""
+        return {name: f"127.0.0.1:{self.site.ports[name]}" for name in control_names(self._declaration)}
 
     def environment(self) -> dict[str, str]:
         """What a program of the project, or a client of the stack, needs to know."""
         known = {component.variable: component.url for component in self.components.values()}
-        if self.control_address:
-            known["MESH_XDS_SERVERS"] = self.control_address
+        if self.controls:
+            known["MESH_XDS_SERVERS"] = ",".join(self.controls.values())
         for variable, name in self._declaration.secrets.items():
             known[variable] = str(self.site.run.secret(name)[0])
         return known | {"MESH_RUN_DIR": str(self.site.run.path), "MESH_VERSION": self._declaration.version}
@@ -111,7 +116,9 @@ class Plan:
         own = [component.program() for component in self.components.values() if not component.external]
         programs = [program for program in own if program]
         if self._declaration.control:
-            programs.append(self._project_program(CONTROL, CONTROL, self._declaration.control))
+            for name, address in self.controls.items():
+                command = (*self._declaration.control.command, "--listen", address)
+                programs.append(self._project_program(name, CONTROL, command))
         for instance, service in self.instances.items():
             programs.append(self._project_program(instance, service, self._declaration.services[service].command))
         return programs
@@ -119,10 +126,9 @@ class Plan:
     def graph(self) -> dict[str, frozenset[str]]:
         """What each part waits for. Services wait for the control plane, since they find each other through it."""
         graph = {name: component.needs for name, component in self.components.items()}
-        if self._declaration.control:
-            graph[CONTROL] = frozenset({"consul"})
+        graph |= dict.fromkeys(self.controls, frozenset({"consul"}))
         for instance, service in self.instances.items():
-            graph[instance] = self._declaration.services[service].needs | {"consul", CONTROL}
+            graph[instance] = self._declaration.services[service].needs | {"consul", *self.controls}
         return graph
 
     def _project_program(self, name: str, service: str, command: tuple[str, ...]) -> Program:

@@ -11,10 +11,10 @@ import psutil
 
 from mesh.local import ports, processes, status
 from mesh.local.components import KINDS, Site
-from mesh.local.declaration import Declaration
+from mesh.local.declaration import CONTROL, Declaration
 from mesh.local.errors import LocalError
 from mesh.local.order import in_order
-from mesh.local.plan import CONTROL, Choices, Plan, wanted_components, wanted_ports
+from mesh.local.plan import Choices, Plan, control_names, wanted_components, wanted_ports
 from mesh.local.report import Report, Silent
 from mesh.local.rundir import RunDir
 from mesh.local.starter import Starter
@@ -127,8 +127,8 @@ class Stack:
     def address(self, name: str) -> str:
         """Address of a component (its URL, secrets included) or of `control`. Raises LocalError if not up."""
         plan = self._running()
-        if name == CONTROL:
-            return plan.control_address
+        if name in plan.controls:
+            return plan.controls[name]
         return plan.components[name].url
 
     def port(self, name: str) -> int:
@@ -143,8 +143,8 @@ class Stack:
 
     def _plan(self, choices: Choices, report: Report) -> Plan:
         declaration = self.declaration.narrowed(choices.components, choices.services, choices.control)
-        control = bool(declaration.control)
-        return Plan(declaration, Site(self.root, self.run, self._cache, report, choices.ports, control), choices)
+        controls = tuple(control_names(declaration))
+        return Plan(declaration, Site(self.root, self.run, self._cache, report, choices.ports, controls), choices)
 
     def _choose(
         self, before: Choices | None, replicas: Mapping[str, int], claims: contextlib.ExitStack, report: Report
@@ -189,7 +189,7 @@ class Stack:
         if running:
             supervisor = psutil.Process(self._supervisor.pid)
             names = {state.name for state in self._supervisor.states()}
-            components = KINDS.keys() | {CONTROL}
+            components = KINDS.keys() | {name for name in names if name.partition("-")[0] == CONTROL}
             # The edge takes no more, then services leave Consul while it is there to be told.
             self._supervisor.stop(names & {"envoy"})
             self._supervisor.stop(names - components)

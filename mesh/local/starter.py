@@ -7,7 +7,7 @@ from threading import Event
 from mesh.local.components import Consul, NotReadyError
 from mesh.local.errors import LocalError
 from mesh.local.intentions import declare_intentions
-from mesh.local.plan import CONTROL, Plan
+from mesh.local.plan import Plan
 from mesh.local.report import Report
 from mesh.local.status import connect, registered
 from mesh.local.supervisor import Supervisor
@@ -56,12 +56,12 @@ class Starter:
 
     def _start(self, name: str, cancelled: Event) -> str:
         self._supervisor.start(name)
-        check = self._control if name == CONTROL else lambda: self._instance(name)
+        check = (lambda: self._control(name)) if name in self._plan.controls else (lambda: self._instance(name))
         return self._await(name, check, _PATIENCE_SECONDS, cancelled)
 
-    def _control(self) -> str:
-        connect(self._plan.control_address)
-        return self._plan.control_address
+    def _control(self, name: str) -> str:
+        connect(self._plan.controls[name])
+        return self._plan.controls[name]
 
     def _instance(self, name: str) -> str:
         """Address of the instance once Consul's health checks of it pass."""

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from mesh.local.components import Component, Consul, NotReadyError
-from mesh.local.plan import CONTROL, Plan
+from mesh.local.plan import Plan
 from mesh.local.supervisor import State, Supervisor
 
 _LONGEST_NOTE = 160
@@ -50,8 +50,7 @@ def rows(plan: Plan, supervisor: Supervisor) -> list[Row]:
     with ThreadPoolExecutor() as pool:
         asked = [pool.submit(_component, component, plan, states, crashes) for component in plan.components.values()]
         found = [future.result() for future in asked]
-    if plan.control_address:
-        found.append(_control(plan, states, crashes))
+    found += [_control(name, address, plan, states, crashes) for name, address in plan.controls.items()]
     agent = registered(plan.components.get("consul"))
     found.insert(0, _supervisor(supervisor, alive))
     return found + [_instance(name, agent, states, crashes, plan) for name in plan.instances]
@@ -107,21 +106,21 @@ def _component(component: Component, plan: Plan, states: Mapping[str, State], cr
     )
 
 
-def _control(plan: Plan, states: Mapping[str, State], crashes: Counter[str]) -> Row:
-    state, health, note = states.get(CONTROL), "healthy", ""
+def _control(name: str, address: str, plan: Plan, states: Mapping[str, State], crashes: Counter[str]) -> Row:
+    state, health, note = states.get(name), "healthy", ""
     try:
-        connect(plan.control_address)
+        connect(address)
     except NotReadyError as error:
         health, note = _failing(state, "unreachable"), str(error)
     version = plan.environment()["MESH_VERSION"]
     return Row(
         "control",
-        CONTROL,
-        plan.control_address,
+        name,
+        address,
         health,
         version,
         _since(state),
-        crashes[CONTROL],
+        crashes[name],
         _pid(state),
         _stopped(state) or note,
     )

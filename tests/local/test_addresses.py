@@ -132,7 +132,7 @@ def test_what_is_no_spark_is_told_from_one(project: Path, tmp_path: Path, old_co
     ],
 )
 def test_which_versions_will_do(tmp_path: Path, component: str, good: list[str], bad: list[str]) -> None:
-    site = Site(tmp_path, RunDir(tmp_path), tmp_path, Silent(), {}, control=False)
+    site = Site(tmp_path, RunDir(tmp_path), tmp_path, Silent(), {}, controls=())
     suits = KINDS[component](site, "given").suits
     assert [version for version in good if not suits(version)] == []
     assert [version for version in bad if suits(version)] == []

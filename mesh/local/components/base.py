@@ -28,8 +28,8 @@ class Site:
     report: Report
     ports: Mapping[str, int]
     """Loopback port of each name that a component asked for in `ports`."""
-    control: bool
-    """Whether a control plane runs."""
+    controls: tuple[str, ...]
+    """Port names of the control planes; empty if none runs."""
 
 
 class Component(ABC):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -29,7 +30,7 @@ class Envoy(Component):
     name = "envoy"
     variable = "MESH_EDGE_ADDRESS"
     replaceable = False
-    ports: ClassVar = {"edge": 8080, "envoy-admin": 9901, "control": 18000}
+    ports: ClassVar = {"edge": 8080, "envoy-admin": 9901}
     needs = frozenset({"control"})
 
     def local_url(self) -> str:
@@ -37,17 +38,18 @@ class Envoy(Component):
 
     def prepare(self) -> None:
         ads = {"ads": {}, "resource_api_version": "V3"}
+        controls, zone = self.site.controls, os.environ.get("MESH_ZONE", "")
         control = {
             "name": "control",
             "type": "STATIC",
             "typed_extension_protocol_options": _HTTP2,
             "load_assignment": {
                 "cluster_name": "control",
-                "endpoints": [{"lb_endpoints": [{"endpoint": _address(self.site.ports["control"])}]}],
+                "endpoints": [{"lb_endpoints": [{"endpoint": _address(self.site.ports[name])} for name in controls]}],
             },
         }
         bootstrap = {
-            "node": {"id": "edge-1", "cluster": "edge"},
+            "node": {"id": "edge-1", "cluster": "edge"} | ({"locality": {"zone": zone}} if zone else {}),
             "admin": _address(self.site.ports["envoy-admin"]),
             "dynamic_resources": {
                 "ads_config": {
@@ -71,7 +73,7 @@ class Envoy(Component):
 
     def check(self) -> str:
         info = self._admin("/server_info")
-        if self.site.control:
+        if self.site.controls:
             # Its own state is LIVE before the listener arrives; a caller needs the listener.
             try:
                 socket.create_connection(("127.0.0.1", self.site.ports["edge"]), timeout=2).close()
