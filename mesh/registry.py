@@ -310,7 +310,9 @@ async def _changes(what: str, read: Callable[[str | None], Awaitable[tuple[str, 
             new_index, value = await read(index)
         except _AWAY as problem:
             if failures == 0:
-                log.warning("consul is away, keeping what is known", watching=what, problem=str(problem))
+                log.warning(
+                    "consul is away, keeping what is known", watching=what, problem=str(problem) or repr(problem)
+                )
             failures += 1
             limit = min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**failures)
             await asyncio.sleep(random.uniform(limit / 2, limit))  # noqa: S311 - jitter

@@ -120,6 +120,9 @@ def _write(context: typer.Context, source: str, destination: str, saying: Mappin
             await tell_if_unknown(registry, destination)
 
     with_consul(context, work)
+    (rule,) = rules([{"Name": destination, "Sources": [saying]}])
+    told = "; ".join(f"{verdict} {methods}" for verdict, methods in _lines(rule))
+    typer.echo(f"{source} -> {destination}: {told}", err=True)
 
 
 async def _in_force(registry: Registry) -> list[Rule]:

@@ -38,8 +38,10 @@ class Logs:
         """The last `count` lines of each log, all by their times. Raises LocalError if there is no such program."""
         own = [path for path in self._paths() if _belongs(path.stem, name)]
         if not own:
-            known = ", ".join(path.stem for path in self._paths()) or "nothing, as nothing has run yet"
-            raise LocalError(f"there is no log of {name}; there is one of {known}")
+            known = ", ".join(path.stem for path in self._paths())
+            raise LocalError(
+                f"there is no log of {name}; there is one of {known}" if known else f"nothing has run in {self._folder}"
+            )
         found: list[Line] = []
         for path in sorted({*own, self._folder / f"{LOG}.log"} & set(self._paths())):
             with path.open(errors="replace") as file:
