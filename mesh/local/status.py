@@ -27,7 +27,8 @@ class Row:
     name: str
     address: str
     health: str
-    """healthy, starting, or what is wrong: dead, unreachable, critical, warning, unregistered, crashed, stopped."""
+    """healthy, starting, or what is wrong: dead, unreachable, critical, warning, unregistered, unknown
+    (while Consul is away), crashed, stopped."""
     version: str
     since: str
     """RFC 3339, UTC; empty if unknown."""
@@ -49,9 +50,9 @@ def rows(plan: Plan, supervisor: Supervisor) -> list[Row]:
     crashes = supervisor.crashes()
     with ThreadPoolExecutor() as pool:
         asked = [pool.submit(_component, component, plan, states, crashes) for component in plan.components.values()]
+        agent = registered(plan.components.get("consul"))
         found = [future.result() for future in asked]
     found += [_control(name, address, plan, states, crashes) for name, address in plan.controls.items()]
-    agent = registered(plan.components.get("consul"))
     found.insert(0, _supervisor(supervisor, alive))
     return found + [_instance(name, agent, states, crashes, plan) for name in plan.instances]
 
@@ -137,8 +138,10 @@ def _instance(
         version, since = entry["Meta"].get("version", ""), entry["Meta"].get("started") or _since(state)
         note = "" if health == "healthy" else _line(entry["Output"])
     else:
-        health = "unregistered" if "consul" in plan.components else "healthy"  # as far as anyone can tell
-        address, version, since, note = "", plan.environment()["MESH_VERSION"], _since(state), ""
+        health, note = ("unregistered" if "consul" in plan.components else "healthy"), ""  # as far as anyone can tell
+        if agent is None and "consul" in plan.components:
+            health, note = "unknown", "Consul does not answer; callers go on with whom they know"
+        address, version, since = "", plan.environment()["MESH_VERSION"], _since(state)
     if state is None or state.status not in {"RUNNING", "STARTING"}:
         health = _failing(state, "stopped")
         note = "its last words are in the log: meshctl logs " + name
