@@ -2,7 +2,8 @@
 
 It prints its port, and for each line on its standard input the seconds of CPU that it has used so far. KIND is `bare`
 (a grpc.aio server), `options` (the same with the mesh's transport options) or `mesh` (the mesh's server with its whole
-chain); `mesh-Token,Permission` leaves out those interceptors. FOLDER holds what `bench.measured.Measured` put there.
+chain); `mesh-Token,Permission` leaves out those interceptors, `mesh-traces` the sampling of traces. FOLDER holds what
+`bench.measured.Measured` put there.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from mesh.identity.credentials import server_credentials
 from mesh.intentions import Intentions, entry, rules
 from mesh.interceptors import Interceptor, server_chain
 from mesh.interceptors.peer import Peer
-from mesh.live.settings import Live
+from mesh.live.settings import Live, LiveSettings
 from mesh.server import Server
 from mesh.telemetry.process import observed
 from mesh.token_keys import Published, TokenKeys
@@ -54,8 +55,9 @@ async def main(kind: str, folder: Path) -> None:
             port = bare.add_secure_port(f"{HOST}:0", credentials)
             await bare.start()
         else:
-            chain = _chain(identity, folder)
             left_out = set(kind.partition("-")[2].split(","))
+            live = Live(LiveSettings(trace_ratio=0) if "traces" in left_out else LiveSettings())
+            chain = _chain(identity, folder, live)
             interceptors = [each for each in chain if type(each).__name__ not in left_out]
             server = Server(Sales(), interceptors=interceptors)  # type: ignore[abstract]
             port = await server.start(HOST, credentials=credentials)
@@ -63,10 +65,10 @@ async def main(kind: str, folder: Path) -> None:
         await _answering()
 
 
-def _chain(identity: Identity, folder: Path) -> list[Interceptor]:
+def _chain(identity: Identity, folder: Path, live: Live) -> list[Interceptor]:
     keys = TokenKeys(Published.from_json((folder / KEYS).read_text()))
     allowed = rules([entry(SERVICE, {CALLER: ["retail.sales.v1.SalesService/*"]})])
-    return server_chain(keys, Live(), Peer(identity.spiffe_id, Intentions(SERVICE, allowed)))
+    return server_chain(keys, live, Peer(identity.spiffe_id, Intentions(SERVICE, allowed)))
 
 
 async def _answering() -> None:

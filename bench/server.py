@@ -18,7 +18,7 @@ from bench.rounds import in_turns, rounds
 
 _LEAST, _MOST = 9, 60
 _CALLS = 1600
-_PARTS = ("Telemetry", "Errors", "Deadline", "Peer", "Bulkhead", "Token,Permission", "Validation", "Faults")
+_PARTS = ("Telemetry", "traces", "Errors", "Deadline", "Peer", "Bulkhead", "Token,Permission", "Validation", "Faults")
 
 
 def measure() -> Sequence[Result]:
