@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from mesh.local import breakers
 from mesh.local.components import Component, Consul, NotReadyError
 from mesh.local.plan import Plan
 from mesh.local.supervisor import State, Supervisor
@@ -36,7 +37,7 @@ class Row:
     pid: int
     """0 if nothing of it runs here."""
     note: str
-    """Why it isn't healthy, or that it was given from outside."""
+    """Why it isn't healthy, whom it does not call at the moment, or that it was given from outside."""
 
     @property
     def healthy(self) -> bool:
@@ -52,9 +53,9 @@ def rows(plan: Plan, supervisor: Supervisor) -> list[Row]:
         asked = [pool.submit(_component, component, plan, states, crashes) for component in plan.components.values()]
         agent = registered(plan.components.get("consul"))
         found = [future.result() for future in asked]
+        instances = list(pool.map(lambda name: _instance(name, agent, states, crashes, plan), plan.instances))
     found += [_control(name, address, plan, states, crashes) for name, address in plan.controls.items()]
-    found.insert(0, _supervisor(supervisor, alive))
-    return found + [_instance(name, agent, states, crashes, plan) for name in plan.instances]
+    return [_supervisor(supervisor, alive), *found, *instances]
 
 
 def _supervisor(supervisor: Supervisor, alive: bool) -> Row:
@@ -136,7 +137,8 @@ def _instance(
         health = "healthy" if entry["Status"] == "passing" else entry["Status"]
         address = f"{entry['Address']}:{entry['Port']}"
         version, since = entry["Meta"].get("version", ""), entry["Meta"].get("started") or _since(state)
-        note = "" if health == "healthy" else _line(entry["Output"])
+        metrics_port = entry["Meta"].get("metrics_port", "")
+        note = breakers.told(entry["Address"], metrics_port) if health == "healthy" else _line(entry["Output"])
     else:
         health, note = ("unregistered" if "consul" in plan.components else "healthy"), ""  # as far as anyone can tell
         if agent is None and "consul" in plan.components:

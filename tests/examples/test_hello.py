@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mesh.local import Stack, processes, running
+from mesh.local.supervisor import Supervisor
 from mesh.telemetry import traces
 from tests.eventually import eventually_sync
 
@@ -29,6 +30,25 @@ async def main():
             await NamesServiceStub(channel).PickName(PickNameRequest())
         except grpc.RpcError as failure:
             sys.exit(f"{failure.code().name}: {failure.details()}")
+
+asyncio.run(main())
+"""
+
+
+OFTEN = """
+import asyncio, grpc, mesh
+from hello.v1.greeter_service_pb2 import GreetRequest
+from hello.v1.greeter_service_pb2_grpc import GreeterServiceStub
+
+async def main():
+    async with mesh.connect("greeter", service="visitor") as channel:
+        greeter = GreeterServiceStub(channel)
+        for _ in range(30):
+            try:
+                await greeter.Greet(GreetRequest(greeting="Hello"))
+            except grpc.RpcError as failure:
+                last = failure
+        print(last.code().name)
 
 asyncio.run(main())
 """
@@ -77,6 +97,19 @@ def test_without_its_intention_the_greeter_says_that_names_refused(hello: Stack)
     assert re.search(r'"source": "spiffe://[^"]+/svc/greeter"', hello.run.log("names-1").read_text())
     assert meshctl(hello, "intentions", "allow", "greeter", "names", "hello.v1.NamesService/PickName")[0] == 0
     eventually_sync(lambda: GREETING.fullmatch(visit(hello)[1]), 30)
+
+
+def test_status_says_whom_an_instance_does_not_call(hello: Stack) -> None:
+    def note() -> str:
+        return next(row.note for row in hello.status() if row.name == "greeter-1")
+
+    assert note() == ""
+    Supervisor(hello.run).stop(["names-1"])
+    assert meshctl(hello, "exec", "python", "-c", OFTEN)[1] == "UNAVAILABLE\n"
+    assert note() in {"not calling names: its breaker is open", "trying names again"}
+    Supervisor(hello.run).start("names-1")
+    eventually_sync(lambda: GREETING.fullmatch(visit(hello)[1]), 30)
+    eventually_sync(lambda: note() == "")
 
 
 def test_a_trace_goes_from_the_greeter_to_names(hello: Stack) -> None:
