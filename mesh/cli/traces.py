@@ -17,6 +17,7 @@ from mesh.telemetry.traces import Node, Span, Trace, read
 
 _PIPE_WIDTH = 160
 _SHORTEST_ID = 6
+_REQUEST_ID = "guid:x-request-id"  # so Envoy names it in its spans
 _NAMES = (
     "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED "
     "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS "
@@ -29,7 +30,11 @@ _CODES = dict(enumerate(_NAMES.split()))
 def traces(  # noqa: PLR0917 - options
     context: typer.Context,
     trace: Annotated[
-        str, typer.Argument(metavar="[TRACE_ID]", help="Show this one as a tree; the beginning of its id will do.")
+        str,
+        typer.Argument(
+            metavar="[TRACE_ID]",
+            help="Show this one as a tree: the beginning of its id, or the x-request-id of the edge.",
+        ),
     ] = "",
     last: Annotated[int, typer.Option("--last", "-n", help="How many to list.", min=1)] = 20,
     min_ms: Annotated[float, typer.Option("--min-ms", help="Only those that took so many milliseconds.", min=0)] = 0,
@@ -64,8 +69,14 @@ def traces(  # noqa: PLR0917 - options
 
 
 def _named(known: Sequence[Trace], beginning: str) -> list[Trace]:
-    """The one trace whose id begins so. Raises LocalError if there is none or more."""
-    found = [each for each in known if each.trace_id.startswith(beginning.lower())]
+    """The one trace whose id or request id begins so. Raises LocalError if there is none or more."""
+    wanted = beginning.lower()
+    found = [
+        each
+        for each in known
+        if each.trace_id.startswith(wanted)
+        or any(str(span.attributes.get(_REQUEST_ID, "")).startswith(wanted) for span in each.spans)
+    ]
     if len(beginning) < _SHORTEST_ID or len(found) > 1:
         raise LocalError(f"{beginning!r} is too little of a trace id to tell which")
     if not found:
