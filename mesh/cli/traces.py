@@ -17,7 +17,7 @@ from mesh.telemetry.traces import Node, Span, Trace, read
 
 _PIPE_WIDTH = 160
 _SHORTEST_ID = 6
-_REQUEST_ID = "guid:x-request-id"  # so Envoy names it in its spans
+_REQUEST_IDS = ("mesh.request_id", "guid:x-request-id")  # of our spans, and of Envoy's
 _NAMES = (
     "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED "
     "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS "
@@ -75,7 +75,7 @@ def _named(known: Sequence[Trace], beginning: str) -> list[Trace]:
         each
         for each in known
         if each.trace_id.startswith(wanted)
-        or any(str(span.attributes.get(_REQUEST_ID, "")).startswith(wanted) for span in each.spans)
+        or any(str(span.attributes.get(name, "")).startswith(wanted) for span in each.spans for name in _REQUEST_IDS)
     ]
     if len(beginning) < _SHORTEST_ID or len(found) > 1:
         raise LocalError(f"{beginning!r} is too little of a trace id to tell which")
