@@ -30,13 +30,18 @@ class Token:
         return handle
 
     def _caller(self, context: Context) -> callers.Caller:
-        values = [str(value) for key, value in metadata(context) if key == "authorization"]
-        if not values:
+        given = None
+        for key, value in metadata(context):
+            if key == "authorization":
+                if given is not None:
+                    raise error(ErrorReason.ERROR_REASON_TOKEN_INVALID)
+                given = value
+        if given is None:
             raise error(ErrorReason.ERROR_REASON_TOKEN_MISSING)
-        if len(values) > 1 or values[0][: len(_SCHEME)].lower() != _SCHEME:
+        if given[: len(_SCHEME)].lower() != _SCHEME:
             raise error(ErrorReason.ERROR_REASON_TOKEN_INVALID)
         try:
-            return self._keys.verify(values[0][len(_SCHEME) :])
+            return self._keys.verify(given[len(_SCHEME) :])
         except TokenExpiredError:
             raise error(ErrorReason.ERROR_REASON_TOKEN_EXPIRED) from None
         except TokenInvalidError:
