@@ -39,9 +39,8 @@ class Logs:
         own = [path for path in self._paths() if _belongs(path.stem, name)]
         if not own:
             known = ", ".join(path.stem for path in self._paths())
-            raise LocalError(
-                f"there is no log of {name}; there is one of {known}" if known else f"nothing has run in {self._folder}"
-            )
+            there = f"there is one of {known}" if known else f"nothing has run in {self._folder.parent}"
+            raise LocalError(f"there is no log of {name or 'anything'}; {there}")
         found: list[Line] = []
         for path in sorted({*own, self._folder / f"{LOG}.log"} & set(self._paths())):
             with path.open(errors="replace") as file:

@@ -140,3 +140,21 @@ def test_help_names_every_verb(tmp_path: Path) -> None:
     for verb in ("up", "down", "status", "logs"):
         assert f" {verb} " in printed
         assert meshctl(tmp_path, verb, "--help")[0] == 0
+
+
+def test_logs_of_several_programs_are_in_the_order_of_time(tmp_path: Path) -> None:
+    (tmp_path / "mesh.toml").write_text("")
+    folder = tmp_path / ".run" / "logs"
+    folder.mkdir(parents=True)
+    (folder / "a-1.log").write_text(
+        '{"timestamp": "2026-01-02T03:04:05.1Z", "m": "first"}\n{"timestamp": "2026-01-02T03:04:07Z"}\n  its stack\n'
+    )
+    (folder / "a-2.log").write_text(
+        "no time yet\n2026-01-02T05:04:06.123456789+02:00 second\n9999-99-99 99:99:99 no time\n"
+    )
+    status, printed, _ = meshctl(tmp_path, "logs", "a")
+    assert status == 0
+    lines = printed.splitlines()
+    assert [line.partition(" | ")[0] for line in lines] == ["a-2", "a-1", "a-2", "a-2", "a-1", "a-1"]
+    told = ("no time yet", "first", "second", "no time", "03:04:07Z", "its stack")
+    assert all(each in line for each, line in zip(told, lines, strict=True))
