@@ -1,13 +1,17 @@
 """What `meshctl` shows of a control plane: what it believes beside what its subscribers have taken."""
 
 import json
+import queue
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
+from mesh.control.packing import LISTENER
 from tests.cli.conftest import ROOT, meshctl
 from tests.control.conftest import Plane
 from tests.eventually import eventually_sync
@@ -76,6 +80,51 @@ def test_a_dump_has_each_subscriber_with_what_it_took_beside_what_is_current(ser
     state = subscriber["types"]["Cluster"]["auth"]
     assert state["acknowledged"] == state["current"]
     assert state["content"]["name"] == "auth"
+
+
+def test_each_subscriber_is_shown_with_what_it_has_taken(served: Plane) -> None:
+    def settled() -> bool:
+        [subscriber] = told(served, "subscribers", "--json")["subscribers"]
+        assert (subscriber["node"], subscriber["kind"], subscriber["refused"]) == ("client", "grpc", [])
+        return bool(subscriber["taken"] == subscriber["of"] > 0)
+
+    eventually_sync(settled)
+    title, line = printed(served, "subscribers").splitlines()
+    assert title.split() == ["SUBSCRIBER", "KIND", "ZONE", "SINCE", "TAKEN", "REFUSED"]
+    assert line.split()[0] == "client"
+
+
+def test_a_refusal_is_told_and_ends_with_a_status(served: Plane) -> None:
+    """Of the edge's kind, which gets other resources; its node is as it wishes."""
+    server = f"127.0.0.1:{served.servers[0].rpartition(':')[2]}"
+    with grpc.insecure_channel(server) as channel:
+        requests: queue.Queue[discovery_pb2.DiscoveryRequest | None] = queue.Queue()
+        stream = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).StreamAggregatedResources(
+            iter(requests.get, None), wait_for_ready=True
+        )
+        requests.put(
+            discovery_pb2.DiscoveryRequest(type_url=LISTENER, node={"id": "stubborn"}, resource_names=["auth"])
+        )
+        answer = next(stream)
+        requests.put(
+            discovery_pb2.DiscoveryRequest(
+                type_url=LISTENER,
+                response_nonce=answer.nonce,
+                resource_names=["auth"],
+                error_detail={"code": 3, "message": "auth: too long"},
+            )
+        )
+        eventually_sync(lambda: "auth: too long" in subscribers_shown(served)[1])
+        status, shown = subscribers_shown(served)
+        assert status == 1
+        assert "0 of 1" in next(line for line in shown.splitlines() if line.startswith("stubborn"))
+        requests.put(None)
+    eventually_sync(lambda: subscribers_shown(served)[0] == 0)
+
+
+def subscribers_shown(plane: Plane) -> tuple[int, str]:
+    run_dir = Path(plane.stack.environment["MESH_RUN_DIR"])
+    return meshctl(ROOT, "subscribers", run_dir=run_dir)[:2]
 
 
 def test_routes_show_how_a_service_is_divided(served: Plane) -> None:
