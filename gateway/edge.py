@@ -47,6 +47,9 @@ STANDARD_SERVICES = (
 )
 BODY_BYTES = 8 * 1024 * 1024
 """The largest JSON body. Uploads are streamed, and limited by ingest."""
+CONTENT_TYPE = r"application/grpc(-web(-text)?)?(\+proto)?(;.*)?"
+COMPRESSIONS = ("identity", "deflate", "gzip")
+"""What grpcio can read."""
 _GRACE_SECONDS = 1.0
 """How much later than a server Envoy ends a call, so that the server's own answer comes first where there is one."""
 _RETRIABLE = {"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"}
@@ -78,7 +81,7 @@ def _http_connections(snapshot: Snapshot) -> dict[str, Any]:
         "codec_type": "AUTO",
         "rds": {"route_config_name": "edge", "config_source": {"ads": {}, "resource_api_version": "V3"}},
         "http_filters": list(_filters(snapshot)),
-        "local_reply_config": local_reply_config(),
+        "local_reply_config": local_reply_config(method.full_name for method in methods()),
         "use_remote_address": True,
         "normalize_path": True,
         "merge_slashes": True,
@@ -237,13 +240,16 @@ def _public_paths() -> Iterable[str]:
 
 
 def _virtual_host(snapshot: Snapshot) -> dict[str, Any]:
-    routes = [_malformed_timeouts()]
+    routes = [_malformed_timeouts(), *_unknown_encodings()]
     for service, name in sorted(services().items()):
         routes += _routes(service, destination(weights(snapshot, name)))
     routes += [_standard_route(service, {"cluster": GATEWAY}) for service in STANDARD_SERVICES]
     # No REST call goes this way: it is routed anew as the gRPC call that it becomes. CORS needs a route for its policy.
     routes += [{"match": {"prefix": prefix}, "route": {"cluster": GATEWAY}} for prefix in _rest_prefixes()]
-    routes.append({"match": {"prefix": "/"}, "direct_response": _direct(404, "There is no such method")})
+    # Not by a direct response, to which Envoy's CORS filter gives no headers: a page must be able to read it.
+    routes.append(
+        {"match": {"prefix": "/"}, "route": {"cluster": "none", "cluster_not_found_response_code": "NOT_FOUND"}}
+    )
     cors = {
         "@type": TYPE + "http.cors.v3.CorsPolicy",
         "allow_origin_string_match": [{"safe_regex": {"regex": os.environ.get("EDGE_CORS_ORIGINS", LOCAL_ORIGINS)}}],
@@ -261,12 +267,31 @@ def _rest_prefixes() -> Iterable[str]:
 
 def _malformed_timeouts() -> dict[str, Any]:
     """Refused here: a server fails such a call as if the fault were its own, and only after a while."""
-    well_formed = {"safe_regex": {"regex": "[0-9]{1,8}[HMSmun]"}}
-    malformed = {"name": "grpc-timeout", "string_match": well_formed, "invert_match": True}
     return {
-        "match": {"prefix": "/", "headers": [malformed]},
+        "match": {"prefix": "/", "headers": [_unlike("grpc-timeout", "[0-9]{1,8}[HMSmun]")]},
         "direct_response": _direct(400, "The header grpc-timeout is malformed"),
     }
+
+
+def _unknown_encodings() -> Iterable[dict[str, Any]]:
+    """Messages that no server of ours can read: grpcio would take each for one of its own, or blame itself."""
+    codec, compression = _unlike("content-type", CONTENT_TYPE), _unlike("grpc-encoding", "|".join(COMPRESSIONS))
+    grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+    yield {
+        "match": {"prefix": "/", "headers": [grpc, codec]},
+        "direct_response": _direct(415, "The codec of the messages is unknown"),
+    }
+    yield {
+        "match": {"prefix": "/", "headers": [compression]},
+        "direct_response": _direct(501, "The compression of the messages is unknown"),
+        "response_headers_to_add": [
+            {"header": {"key": "grpc-accept-encoding", "value": ",".join(COMPRESSIONS)}},
+        ],
+    }
+
+
+def _unlike(name: str, regex: str) -> dict[str, Any]:
+    return {"name": name, "string_match": {"safe_regex": {"regex": regex}}, "invert_match": True}
 
 
 def _routes(service: str, where: dict[str, Any]) -> Iterable[dict[str, Any]]:

@@ -33,6 +33,7 @@ CODES = {
     429: Code.RESOURCE_EXHAUSTED,
     431: Code.INVALID_ARGUMENT,
     500: Code.INTERNAL,
+    501: Code.UNIMPLEMENTED,
     502: Code.UNAVAILABLE,
     503: Code.UNAVAILABLE,
     504: Code.DEADLINE_EXCEEDED,
@@ -50,19 +51,22 @@ _REASONS = {
 }
 """What a status means, with the code that a gRPC caller gets; Envoy's own words would tell of addresses inside."""
 
+_UNIMPLEMENTED = {404: "There is no such method", 501: "The compression of the messages is unknown"}
 _UNAUTHENTICATED = 401  # for Envoy a wrong audience is 403
 
 READY_MADE = "json_body_refused"
 """Marks a reply that needs no more shaping."""
 
-_GRPC = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
+
+def _told_by(header: str, **match: Any) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": header, **match}}}
+
+
+_OF_GRPC = {"string_match": {"prefix": "application/grpc"}}
+_GRPC = _told_by("content-type", **_OF_GRPC)
 # The transcoder makes gRPC of a REST request, and leaves its path in this header.
-_WAS_REST = {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": True}}}
-_NOT_GRPC = {
-    "header_filter": {
-        "header": _GRPC["header_filter"]["header"] | {"invert_match": True, "treat_missing_header_as_empty": True}
-    }
-}
+_WAS_REST = _told_by("x-envoy-original-path", present_match=True)
+_NOT_GRPC = _told_by("content-type", **_OF_GRPC, invert_match=True, treat_missing_header_as_empty=True)
 _REST = {"or_filter": {"filters": [_WAS_REST, _NOT_GRPC]}}
 
 
@@ -72,12 +76,18 @@ def as_json(refusal: Error) -> dict[str, Any]:
     return body
 
 
-def local_reply_config() -> dict[str, Any]:
-    """Envoy's mappers, of which the first that matches wins: refused tokens, then one for each status."""
-    mappers = [_ready_made(), *_refused_tokens()]
+def local_reply_config(methods: Iterable[str]) -> dict[str, Any]:
+    """Envoy's mappers, of which the first that matches wins: refused tokens, then one for each status.
+
+    `methods` are those that are called by gRPC, as `package.Service.Method`.
+    """
+    mappers = [_ready_made(), *_refused_tokens(), _not_grpc(methods)]
     for status, (code, reason) in _REASONS.items():
-        mappers += _with_reason(_of_status(status), status, code, error(reason))
+        to_rest, to_grpc = _with_reason(_of_status(status), status, code, error(reason))
+        mappers += [to_rest] if status in _UNIMPLEMENTED else [to_rest, to_grpc]
     mappers += [_plain(status, code) for status, code in CODES.items() if status not in _REASONS]
+    # What a gRPC server does not have it says by the code alone.
+    mappers += [_to_grpc(_of_status(status), Code.UNIMPLEMENTED, message) for status, message in _UNIMPLEMENTED.items()]
     return {"mappers": mappers}
 
 
@@ -110,6 +120,19 @@ def _refused_tokens() -> Iterable[dict[str, Any]]:
         yield from _with_reason(_told(condition), _UNAUTHENTICATED, Code.UNAUTHENTICATED, error(reason))
 
 
+def _not_grpc(methods: Iterable[str]) -> dict[str, Any]:
+    """A body for a gRPC method that is not gRPC: the transcoder knows no such method, gRPC's protocol asks for 415."""
+    paths = ["/{}/{}".format(*method.rsplit(".", 1)) for method in methods]
+    known = {"or_filter": {"filters": [_told_by(":path", string_match={"exact": path}) for path in paths]}}
+    filters = [_of_status(404), _NOT_GRPC, known, _told_by("content-type", present_match=True)]
+    told = {"inline_string": "This method is called by gRPC or gRPC-web\n"}
+    return {
+        "filter": {"and_filter": {"filters": filters}},
+        "status_code": 415,
+        "body_format_override": {"text_format_source": told, "content_type": "text/plain"},
+    }
+
+
 def _with_reason(matched: dict[str, Any], status: int, grpc_code: int, refusal: Error) -> Iterable[dict[str, Any]]:
     """The same for both callers: as JSON, and as a gRPC status of code `grpc_code` with its details."""
     yield {
@@ -120,15 +143,14 @@ def _with_reason(matched: dict[str, Any], status: int, grpc_code: int, refusal: 
     details = status_pb2.Status()
     details.CopyFrom(refusal.status)
     details.code = grpc_code
-    yield {
-        "filter": matched,
-        "status_code": status,
-        "body": {"inline_string": refusal.message},
-        "headers_to_add": [
-            _header("grpc-status", str(int(grpc_code))),
-            _header("grpc-status-details-bin", base64.b64encode(details.SerializeToString()).decode().rstrip("=")),
-        ],
-    }
+    packed = base64.b64encode(details.SerializeToString()).decode().rstrip("=")
+    yield _to_grpc(matched, grpc_code, refusal.message, _header("grpc-status-details-bin", packed))
+
+
+def _to_grpc(matched: dict[str, Any], code: int, message: str, *more: dict[str, Any]) -> dict[str, Any]:
+    """Headers alone: of a body, or of another HTTP status, Envoy's gRPC-web filter would make a status of its own."""
+    headers = [_header("grpc-status", str(int(code))), _header("grpc-message", message), *more]
+    return {"filter": matched, "status_code": 200, "body": {"inline_string": ""}, "headers_to_add": headers}
 
 
 def _header(key: str, value: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import base64
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -28,12 +29,14 @@ class Reply:
     trailers: dict[str, str]
 
 
-def call(rest: httpx.Client, path: str, message: bytes, content_type: str = WEB) -> Reply:
+def call(
+    rest: httpx.Client, path: str, message: bytes, content_type: str = WEB, more: Mapping[str, str] | None = None
+) -> Reply:
     """Calls as a browser's client does: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md"""
     frame = struct.pack(">BI", 0, len(message)) + message
-    headers = {"content-type": content_type, "accept": content_type, "x-grpc-web": "1", "origin": PAGE}
+    headers = {"content-type": content_type, "accept": content_type, "x-grpc-web": "1", "origin": PAGE, **(more or {})}
     response = rest.post(path, headers=headers, content=base64.b64encode(frame) if content_type == TEXT else frame)
-    assert response.headers["content-type"] == content_type
+    assert (response.status_code, response.headers["content-type"]) == (200, content_type)
     assert response.headers["access-control-allow-origin"] == PAGE
     content = _decoded(response.content) if content_type == TEXT else response.content
     messages, trailers = list[bytes](), dict(response.headers)
@@ -87,6 +90,37 @@ def test_a_refusal_brings_its_details(edge: Edge, token: str | None, path: str, 
     assert reply.trailers["grpc-status"] == status
     details = base64.b64decode(reply.trailers["grpc-status-details-bin"] + "==")
     assert described(status_pb2.Status.FromString(details)).reason == reason
+
+
+@pytest.mark.parametrize("content_type", [WEB, TEXT])
+def test_what_the_edge_answers_itself_is_gRPC_web_too(edge: Edge, content_type: str) -> None:
+    with edge.rest() as rest:
+        unknown = call(rest, "/retail.sales.v9.SalesService/GetSale", b"", content_type)
+        away = call(rest, "/retail.search.v1.SearchService/SearchProducts", b"", content_type)
+    assert unknown.messages == away.messages == []
+    assert (unknown.trailers["grpc-status"], unknown.trailers["grpc-message"]) == ("12", "There is no such method")
+    assert away.trailers["grpc-status"] == "14"
+    details = base64.b64decode(away.trailers["grpc-status-details-bin"] + "==")
+    assert described(status_pb2.Status.FromString(details)).reason == "UNREACHABLE"
+
+
+def test_what_is_no_gRPC_is_told_so_where_only_gRPC_is_taken(edge: Edge) -> None:
+    path = "/retail.sales.v1.SalesService/ListSales"
+    with edge.rest() as rest:
+        for content_type in ("image/jpeg", "application/json"):
+            assert rest.post(path, content=b"{}", headers={"content-type": content_type}).status_code == 415
+        answer = rest.post(path, content=b"{}", headers={"content-type": "application/grpc+json"})
+        assert (answer.status_code, answer.headers["grpc-status"]) == (200, "2")
+        assert rest.post("/retail.sales.v1.SalesService/Nothing", json={}).status_code == 404
+
+
+@pytest.mark.parametrize("content_type", ["application/grpc-web+proto", "application/grpc"])
+def test_a_compression_that_nobody_knows_is_refused_with_those_that_are_known(edge: Edge, content_type: str) -> None:
+    headers = {"content-type": content_type, "grpc-encoding": "zstd"}
+    with edge.rest() as rest:
+        answer = rest.post("/retail.sales.v1.SalesService/ListSales", content=bytes(5), headers=headers)
+    assert (answer.status_code, answer.headers["grpc-status"]) == (200, "12")
+    assert answer.headers["grpc-accept-encoding"] == "identity,deflate,gzip"
 
 
 @pytest.mark.parametrize("path", ["/v1/sales", "/retail.sales.v1.SalesService/RecordSale"])
