@@ -28,6 +28,8 @@ _WAIT = "55s"
 _ROOTS = "/v1/agent/connect/ca/roots"
 _FIRST_RETRY_SECONDS = 0.2
 _LAST_RETRY_SECONDS = 5.0
+_GOODBYE_SECONDS = 2.0
+"""How long Consul may take to forget an instance that stops: calls under way have to end in time too."""
 _BELIEVED_SECONDS = 2.0
 """A restarted agent takes every service for ill until its first check, which comes within a second."""
 _ANSWER_SECONDS = 65.0
@@ -308,14 +310,14 @@ async def _changes(what: str, read: Callable[[str | None], Awaitable[tuple[str, 
     while True:
         try:
             new_index, value = await read(index)
-        except _AWAY as problem:
+            forward = index is None or int(new_index) >= int(index) > 0
+        except Exception as problem:  # an answer that nobody understands is as good as none; a watcher goes on
             if failures == 0:
                 log.warning(
                     "consul is away, keeping what is known", watching=what, problem=str(problem) or repr(problem)
                 )
             failures += 1
-            limit = min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**failures)
-            await asyncio.sleep(random.uniform(limit / 2, limit))  # noqa: S311 - jitter
+            await asyncio.sleep(_pause(failures))
             index = None
             continue
         if failures:
@@ -323,22 +325,29 @@ async def _changes(what: str, read: Callable[[str | None], Awaitable[tuple[str, 
             failures = 0
             await asyncio.sleep(_BELIEVED_SECONDS)
             continue
-        index = new_index if index is None or int(new_index) >= int(index) > 0 else None
+        index = new_index if forward else None
         if not last or last[0] != value:
             last[:] = [value]
             yield value
 
 
+def _pause(failures: int) -> float:
+    """The seconds to wait after so many failures in a row, which may be thousands."""
+    limit = min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2 ** min(failures, 10))
+    return random.uniform(limit / 2, limit)  # noqa: S311 - jitter
+
+
 @contextlib.asynccontextmanager
 async def registered(registry: Registry, instance: Registration) -> AsyncIterator[None]:
     """Keeps an instance registered: an agent that lost it, or was away, is told again."""
-    async with background(_keep_registered(registry, instance), "registration"):
-        await registry.register(instance)
-        log.info("registered", address=f"{instance.host}:{instance.port}", health_port=instance.health_port)
-        try:
+    await registry.register(instance)
+    log.info("registered", address=f"{instance.host}:{instance.port}", health_port=instance.health_port)
+    try:
+        async with background(_keep_registered(registry, instance), "registration"):
             yield
-        finally:
-            with contextlib.suppress(RegistryError):  # away: its own checks will find us gone
+    finally:  # once nothing would register it again
+        with contextlib.suppress(RegistryError, TimeoutError):  # away: its own checks will find us gone
+            async with asyncio.timeout(_GOODBYE_SECONDS):
                 await registry.deregister(instance.id)
 
 
