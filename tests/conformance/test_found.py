@@ -1,7 +1,10 @@
 """What the foreign suites showed (docs/conformance.md), and what their servicers might be written like."""
 
 import contextlib
+import importlib
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -129,3 +132,28 @@ async def test_generated_code_of_any_age_and_plain_handlers_are_served() -> None
             stack.push_async_callback(server.stop)
             assert server.services == [SERVICE]
             assert (await seen(f"127.0.0.1:{port}", "unary_unary"))["answers"] == [answer]
+
+
+_GENERATED = """
+import grpc
+
+class LonelyServicer:
+    async def Do(self, request, context):
+        return request
+
+def add_LonelyServicer_to_server(servicer, server):
+    handlers = {"Do": grpc.unary_unary_rpc_method_handler(servicer.Do)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Lonely", handlers),))
+"""
+"""As protoc has it for a service whose messages are in another file: it imports the messages, not the service's own."""
+
+
+async def test_the_contract_of_a_service_is_known_whichever_file_has_its_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lonely_pb2_grpc.py").write_text(_GENERATED)
+    (tmp_path / "lonely_pb2.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    servicer = importlib.import_module("lonely_pb2_grpc").LonelyServicer
+    Server(servicer(), require_contract=False)
+    assert "lonely_pb2" in sys.modules
