@@ -14,7 +14,7 @@ METADATA_BYTES = 16 * 1024
 CONCURRENT_STREAMS = 1000
 """Calls at a time on one connection; those of a client that knows the rule wait on its side."""
 
-CLIENT_PING_SECONDS = 2.0
+CLIENT_PING_SECONDS = 1.0
 """How long a client lets a server with calls under way be silent before it pings it.
 
 An instance that hangs, with its connections held up by its kernel, is found out after this and PONG_SECONDS; its calls
@@ -22,7 +22,7 @@ fail UNAVAILABLE and can be made elsewhere.
 """
 SERVER_PING_SECONDS = 20.0
 """The same of a server, for which a client that hangs is no more than memory."""
-PONG_SECONDS = 2.0
+PONG_SECONDS = 1.5
 """How long the answer to a ping may take."""
 CONNECTION_AGE_SECONDS = 10 * 60.0
 """When a server asks a client to connect anew, 10 % more or less by gRPC's own jitter.

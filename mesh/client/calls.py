@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import grpc
 
 from mesh.client.destination import OK, Method
+from mesh.client.writing import Writing
 from mesh.resilience.breaker import Probe
 from mesh.resilience.retry import again
 
@@ -24,6 +25,8 @@ class Call:
 
     _again = True
     """Whether the request is still there for another attempt."""
+    _rest: "asyncio.Task[Any] | None" = None
+    """All after the first attempt, until there is a response: a task, so that `cancel` ends its waits too."""
     _ended = False
     _cancelled = False
 
@@ -43,16 +46,19 @@ class Call:
         self._probe = probe
 
     def cancel(self) -> bool:
-        if self._attempt.cancel():
-            self._end(grpc.StatusCode.CANCELLED)
-            return True
-        return False
+        if self._rest is not None and self._rest.cancel():
+            self._attempt.cancel()
+            self._cancelled = True
+        elif not self._attempt.cancel():
+            return False
+        self._end(grpc.StatusCode.CANCELLED)
+        return True
 
     def cancelled(self) -> bool:
         return self._cancelled or bool(self._attempt.cancelled())
 
     def done(self) -> bool:
-        return bool(self._attempt.done())
+        return self._attempt.done() and (self._rest is None or self._rest.done())
 
     def time_remaining(self) -> float | None:
         remaining: float | None = self._attempt.time_remaining()
@@ -68,7 +74,7 @@ class Call:
         return await self._attempt.trailing_metadata()  # type: ignore[no-any-return]
 
     async def code(self) -> grpc.StatusCode:
-        return await self._attempt.code()  # type: ignore[no-any-return]
+        return grpc.StatusCode.CANCELLED if self._cancelled else await self._attempt.code()
 
     async def details(self) -> str:
         return await self._attempt.details()  # type: ignore[no-any-return]
@@ -115,9 +121,6 @@ class Call:
 class UnaryCall(Call):
     """A call with one response."""
 
-    _rest: "asyncio.Task[Any] | None" = None
-    """All after the first attempt."""
-
     def __await__(self) -> Generator[Any, None, Any]:
         try:
             if self._rest is None:
@@ -127,7 +130,7 @@ class UnaryCall(Call):
                     if self._rest is None:
                         if not self._may_be_made_again(failure):
                             raise
-                        # A task, as several may wait for the one call; the first that is cancelled cancels it.
+                        # Several may wait for the one call; the first that is cancelled cancels it.
                         self._rest = asyncio.create_task(self._made_again(_response, failure))
                 else:
                     if not self._ended:
@@ -140,17 +143,6 @@ class UnaryCall(Call):
             raise
         self._end(OK)
         return response
-
-    def cancel(self) -> bool:
-        if self._rest is not None and self._rest.cancel():
-            self._attempt.cancel()
-            self._cancelled = True
-            self._end(grpc.StatusCode.CANCELLED)
-            return True
-        return super().cancel()
-
-    def done(self) -> bool:
-        return self._attempt.done() and (self._rest is None or self._rest.done())
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         asyncio.ensure_future(self._result()).add_done_callback(lambda _: callback(self))
@@ -165,7 +157,7 @@ class UnaryCall(Call):
 
     async def code(self) -> grpc.StatusCode:
         await self._result()
-        return grpc.StatusCode.CANCELLED if self._cancelled else await super().code()
+        return await super().code()
 
     async def details(self) -> str:
         await self._result()
@@ -225,11 +217,19 @@ class StreamCall(Call):
         except grpc.aio.AioRpcError as failure:
             if not self._may_be_made_again(failure):
                 raise
-            message = await self._made_again(take, failure)
+            self._rest = asyncio.create_task(self._made_again(take, failure))
+            message = await self._rest
         self._begun = True
-        if self._method.at.breaker.failing:  # a stream may be long, and all the others wait for its verdict
-            self._method.at.breaker.succeeded(self._probe)
+        breaker = self._method.at.breaker
+        breaker.well_at = max(breaker.well_at, self._started)
+        if breaker.failing:  # a stream may be long, and all the others wait for its verdict
+            breaker.succeeded(self._probe)
         return message
+
+    async def code(self) -> grpc.StatusCode:
+        code = await super().code()
+        self._end(code)  # who asks for the end need not read up to it
+        return code
 
 
 async def _next_of(attempt: Any) -> Any:
@@ -245,8 +245,15 @@ class _Writing(Call):
 
     _again = False
 
+    def __init__(self, method: Method, begin: Callable[..., Any], *rest: Any) -> None:
+        super().__init__(method, lambda **options: Writing(begin(**options)), *rest)
+
     async def write(self, request: Any) -> None:
-        await self._attempt.write(request)
+        try:
+            await self._attempt.write(request)
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+            self._failed(failure)
+            raise
 
     async def done_writing(self) -> None:
         await self._attempt.done_writing()

@@ -107,12 +107,14 @@ class Method:
         breaker = self.at.breaker
         if code is OK:
             self._ok.inc()
+            if started > breaker.well_at:
+                breaker.well_at = started
             if breaker.failing:
                 breaker.succeeded(probe)
             return
         self.count(code)
         if code in _FAULTS or (code is grpc.StatusCode.DEADLINE_EXCEEDED and self._is_enough(seconds)):
-            breaker.failed(probe)
+            breaker.failed(probe, started)
         elif code in _NO_VERDICT:
             breaker.gave_up(probe)
         else:  # refused for the caller's sake by a destination that is well

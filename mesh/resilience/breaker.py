@@ -1,6 +1,7 @@
 """Stops calling a destination that fails, and finds out with one call at a time whether it is back."""
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -45,6 +46,8 @@ class Breaker(pybreaker.CircuitBreakerListener):
         self.closed = True
         self.failing = False
         """Whether a success would change anything."""
+        self.well_at = -math.inf
+        """When the last call began that succeeded; who makes calls keeps it, whatever the state."""
         self._settings = settings
         self._clock = clock
         self._opened_at = 0.0
@@ -82,9 +85,13 @@ class Breaker(pybreaker.CircuitBreakerListener):
             self.failing = False
             self._machine.call(_nothing)
 
-    def failed(self, probe: Probe | None) -> None:
-        """The call failed by the destination's fault."""
-        if self._is_heard(probe):
+    def failed(self, probe: Probe | None, began: float = math.inf) -> None:
+        """The call that began at this time failed by the destination's fault.
+
+        While others succeed that began later it is old news: an instance that falls silent fails all calls to it in
+        one moment, seconds after they began, and the other instances are well.
+        """
+        if self._is_heard(probe) and not (self.closed and began < self.well_at):
             self._probe = None
             self.failing = True
             self._machine.fail_max = self._settings().failures

@@ -26,7 +26,10 @@ class Budget:
         self._calls_in_window += 1
 
     def spend(self, now: float, ratio: float, floor_per_second: float) -> bool:
-        """Takes a retry if there is one: `ratio` of the calls in the window, and in any case `floor_per_second`."""
+        """Takes a retry if there is one: in any window `ratio` of its calls, and `floor_per_second` for its seconds.
+
+        The floor may be spent at once: an instance that falls silent fails the calls of seconds in one moment.
+        """
         if self.remaining(now, ratio, floor_per_second) < 1:
             return False
         self._retries[self._second % _WINDOW_SECONDS] += 1
@@ -38,11 +41,8 @@ class Budget:
         second = int(now)
         if second != self._second:
             self._slide(second)
-        return max(
-            ratio * self._calls_in_window - self._retries_in_window,
-            floor_per_second - self._retries[second % _WINDOW_SECONDS],
-            0.0,
-        )
+        granted = ratio * self._calls_in_window + floor_per_second * _WINDOW_SECONDS
+        return max(granted - self._retries_in_window, 0.0)
 
     def _slide(self, second: int) -> None:
         for passed in range(max(self._second, second - _WINDOW_SECONDS) + 1, second + 1):

@@ -351,3 +351,14 @@ def test_whatever_happens_one_probe_at_a_time_and_only_when_it_is_due(steps: lis
                 assert breaker.closed == (step == "succeeded")
             if counts and step == "failed" and not breaker.closed:
                 opened = clock.now
+
+
+def test_failures_of_calls_that_began_before_one_that_succeeded_are_old_news() -> None:
+    breaker = Breaker("any", lambda: Settings(failures=3, open_seconds=5.0), Clock())
+    breaker.well_at = 10.0
+    for _ in range(100):  # the calls that a silent instance held
+        breaker.failed(None, began=9.0)
+    assert breaker.closed
+    for began in (11.0, 11.0, 11.0):
+        breaker.failed(None, began)
+    assert not breaker.closed
