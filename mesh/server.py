@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from mesh import contract
+from mesh.health import Health
 from mesh.interceptors import Incoming, Interceptor, intercepted
 from mesh.interceptors.chain import received
 from mesh.interceptors.errors import Errors
@@ -88,8 +89,10 @@ class Server:
         require_contract: bool = True,
         message_bytes: int = MESSAGE_BYTES,
         described: Sequence[str] = (),
+        health_of: "Server | None" = None,
     ) -> None:
-        """`described` are services of others that reflection here tells of too.
+        """`described` are services of others that reflection here tells of too. With `health_of` another server it
+        answers health checks for that one, and has no reflection.
 
         Raises ContractError if a method has no policy, unless `require_contract` is False.
         """
@@ -101,13 +104,16 @@ class Server:
         self._methods = _Methods()
         self._grpc.add_generic_rpc_handlers((self._methods,))
         self._watches = Watches()
-        self.health = health.aio.HealthServicer()
+        self.health: Health = health_of.health if health_of else Health()
         self.services: list[str] = []
         for servicer in servicers:
             for service, handlers in _handlers(servicer).items():
                 self.services.append(service)
                 self._add(service, handlers, interceptors, require_contract)
-        self._add_standard([*self.services, *described])
+        self._add_standard(self.health)
+        if health_of is None:
+            names = [*self.services, *described, health.SERVICE_NAME, reflection.SERVICE_NAME]
+            self._add_standard(reflection.aio.ReflectionServicer(names, pool=descriptor_pool.Default()))
 
     def _add(
         self,
@@ -128,13 +134,10 @@ class Server:
             wrapped[path] = intercepted(interceptors, path, policy, handler)
         self._methods.handlers.update(wrapped)
 
-    def _add_standard(self, services: list[str]) -> None:
+    def _add_standard(self, servicer: object) -> None:
         """Health and reflection: nothing limits them but that they, too, must say what they want, and end in a stop."""
-        names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        told = reflection.aio.ReflectionServicer(names, pool=descriptor_pool.Default())
-        for servicer in (self.health, told):
-            for service, handlers in _handlers(servicer).items():
-                self._add(service, handlers, [Errors(), self._watches, self._incoming], require_contract=False)
+        for service, handlers in _handlers(servicer).items():
+            self._add(service, handlers, [Errors(), self._watches, self._incoming], require_contract=False)
 
     async def start(self, host: str, port: int = 0, credentials: grpc.ServerCredentials | None = None) -> int:
         """Listens on `host`; port 0 picks a free one. Returns the port."""

@@ -9,9 +9,7 @@ from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
-import grpc
 import uvloop
-from grpc_health.v1 import health_pb2_grpc
 
 from mesh import contract
 from mesh.identity import server_credentials
@@ -22,7 +20,7 @@ from mesh.settings import MeshSettings
 from mesh.starting import StartError
 from mesh.telemetry import configure_logging, logger
 from mesh.telemetry.process import observed
-from mesh.transport import MESSAGE_BYTES, server_options
+from mesh.transport import MESSAGE_BYTES
 
 DRAIN_SECONDS = 10.0
 """How long calls under way may take to end after SIGTERM."""
@@ -35,10 +33,8 @@ log = logger(__name__)
 @contextlib.asynccontextmanager
 async def _health_port(server: Server, host: str) -> AsyncIterator[int]:
     """A port for health checks and nothing else: the other one will ask every caller for a certificate."""
-    checks = grpc.aio.server(options=server_options(MESSAGE_BYTES))
-    health_pb2_grpc.add_HealthServicer_to_server(server.health, checks)
-    port = checks.add_insecure_port(f"{host}:0")
-    await checks.start()
+    checks = Server(health_of=server)
+    port = await checks.start(host)
     try:
         yield port
     finally:

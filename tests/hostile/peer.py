@@ -119,6 +119,11 @@ class Peer:
         self._http.ping(b"12345678")
         self._flush()
 
+    def take_nothing(self) -> None:
+        """Leaves the server no room for any data on streams to come."""
+        self._http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        self._flush()
+
     def raw(self, data: bytes) -> None:
         """Bytes that need be no HTTP/2."""
         self._writer.write(data)

@@ -25,6 +25,7 @@ from mesh.resilience.deadline import remaining
 from mesh.server import Server
 from mesh.testing import Served, serving
 from tests.eventually import eventually
+from tests.hostile.peer import framed, peer
 
 SALE_ID = "6f1d9f3e-58b1-4f6b-9c38-0d6d3a1f2b11"
 REQUEST = sales.GetSaleRequest(sale_id=SALE_ID)
@@ -298,3 +299,24 @@ async def test_neither_silent_nor_watching_health_checks_stall_a_stop() -> None:
         assert time.monotonic() - started < 5
         for call in [watching, *silent]:
             assert await call.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_watcher_that_takes_nothing_holds_up_no_change_and_a_stop_no_longer_than_its_grace() -> None:
+    server = Server(Sales())
+    await server.set_serving(True)
+    address = f"127.0.0.1:{await server.start('127.0.0.1')}"
+    async with peer(address) as hostile, grpc.aio.insecure_channel(address) as channel:
+        hostile.take_nothing()
+        stream = hostile.open("/grpc.health.v1.Health/Watch", body=framed(b""))
+
+        async def reached() -> bool:
+            return bool(hostile.answer_so_far(stream).headers)
+
+        await eventually(reached)
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watching = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
+        async with asyncio.timeout(5):
+            await server.set_serving(False)
+            assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            await server.stop(1)  # gRPC ends no call in the middle of a write, but for the end of the grace
