@@ -227,19 +227,20 @@ async def test_a_stream_is_made_again_until_its_first_message_and_never_after() 
 
 
 async def test_a_stream_that_is_cancelled_while_it_waits_is_not_made_again() -> None:
-    async with scripted() as server, server.calls(live(retry=SLOW)) as calls:
-        server.script = [fail(UNAVAILABLE)]
+    async with scripted() as server, server.calls(live()) as calls:
+        server.script = [refuse(ErrorReason.ERROR_REASON_OVERLOADED, retry_after=3.0, limit="server"), ok]
         call = calls.ingest.WatchJob(WatchJobRequest())
-        reader = asyncio.ensure_future(anext(aiter(call)))
+        reading = asyncio.ensure_future(call.read())
 
-        async def waiting() -> bool:
-            return len(server.began) == 1 and call._attempt.done()
+        async def waits() -> bool:
+            method = "/retail.ingest.v1.IngestService/WatchJob"
+            return told("mesh_client_retries_total", destination=server.address, method=method) == 1
 
-        await settled(waiting)
+        await eventually(waits)
         assert not call.done()
         assert call.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await reader
+            await reading
         assert call.cancelled()
         assert await call.code() is grpc.StatusCode.CANCELLED
         assert len(server.began) == 1
