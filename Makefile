@@ -29,7 +29,7 @@ test: lint  ## Check everything and run every test (TESTS=path for some)
 	@$(PYTHON) -m pytest $(TESTS)
 
 chaos: setup  ## Break the mesh under load, the long way (15 minutes; `make test` has the short one)
-	@CHAOS=long $(PYTHON) -m pytest tests/chaos -v --timeout 900
+	@CHAOS=long $(PYTHON) -m pytest tests/chaos -v -rP --timeout 900
 
 lint: setup  ## Check style, types, layers and contracts
 	@$(PYTHON) -m ruff check

@@ -58,6 +58,12 @@ class Load:
         """The counters of its client, at most a second old."""
         return next(line for line in reversed(self.lines()) if "told_at" in line)
 
+    def figures(self) -> str:
+        """All its calls in a line."""
+        calls = self.calls()
+        slowest = max(call["took"] for call in calls)
+        return f"{len(calls):,} calls, {len(self.failures()):,} failed, slowest {slowest:.2f} s, {self.told()}"
+
     def unharmed(self, since: float = 0) -> None:
         """Asserts that calls were made, all succeeded, and none took longer than it may."""
         calls = self.calls(since)
@@ -114,6 +120,7 @@ class Cluster:
             load = Load(started)
             eventually_sync(load.calls, 20)
             yield load
+            print(load.figures())  # `make chaos` shows it
 
     @contextlib.contextmanager
     def consul_away(self) -> Iterator[None]:
