@@ -121,7 +121,9 @@ class _Stream:
             )
         elif nonce in subscription.unanswered:
             subscription.taken(nonce)
-        if nonce != subscription.nonce:  # its names are older than what it has been sent since
+        if (
+            subscription.responses and nonce != subscription.nonce
+        ):  # its names are older than what it has been sent since
             return refused
         subscription.wants(frozenset(request.resource_names))
         return True

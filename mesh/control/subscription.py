@@ -21,6 +21,10 @@ class Subscription:
     type_url: str
     names: frozenset[str] = frozenset()
     wildcard: bool = False
+    asked: bool = False
+    """Whether there was a request."""
+    owed: bool = False
+    """Whether names have come that no response has answered: of WHOLE types it also says which are unknown."""
     sent: dict[str, Resource] = field(default_factory=dict)
     """As in the last response that held it, answered or not."""
     acknowledged: dict[str, Resource] = field(default_factory=dict)
@@ -36,14 +40,15 @@ class Subscription:
 
     def wants(self, requested: frozenset[str]) -> None:
         """Takes the names of a request. No name at all means everything, as long as none was ever given."""
-        first = not self.names and not self.wildcard
         before = self.names, self.wildcard
         self.wildcard = (
             "*" in requested
-            or (self.type_url in WHOLE and not requested and first)
+            or (self.type_url in WHOLE and not requested and not self.asked)
             or (self.wildcard and not requested)
         )
         self.names = requested - {"*"}
+        self.owed = self.owed or not self.asked or not self.names <= before[0]
+        self.asked = True
         if before != (self.names, self.wildcard):
             self.settled = ""
         if not self.wildcard:  # if it is wanted again it must be sent again
@@ -75,7 +80,7 @@ class Subscription:
         changed = [each for name, each in wanted.items() if self.is_news(each)]
         if self.type_url not in WHOLE:
             return changed or None
-        needed = changed or not self.responses or (drop and gone)
+        needed = changed or self.owed or (drop and gone)
         return list(wanted.values()) if needed else None
 
     def is_news(self, resource: Resource) -> bool:
@@ -85,6 +90,7 @@ class Subscription:
     def responded(self, held: list[Resource]) -> None:
         """A response with these goes out; `nonce` is then its."""
         self.responses += 1
+        self.owed = False
         self.nonce = str(self.responses)
         response = {each.name: each for each in held}
         self.unanswered[self.nonce] = response

@@ -368,6 +368,33 @@ async def test_what_is_wanted_again_is_sent_again(ads: Ads, subscriber: Subscrib
     assert names((await subscriber.take(ENDPOINTS)).resources) == {"search"}
 
 
+async def test_who_wants_nothing_any_more_is_not_taken_for_one_who_wants_all(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1], search=[2]))
+    response = await subscriber.subscribed(CLUSTER, "sales")
+    for _ in range(2):
+        await subscriber.ask(CLUSTER, answer_to=response)
+    await subscriber.ask(ENDPOINTS, "sales")
+    await subscriber.take(ENDPOINTS)
+
+
+async def test_a_name_that_is_unknown_is_said_to_be_so_at_once(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1]))
+    response = await subscriber.subscribed(LISTENER, "sales")
+    await subscriber.ask(LISTENER, "sales", "sails", answer_to=response)
+    response = await subscriber.take(LISTENER)
+    assert names(response.resources) == {"sales"}
+    await subscriber.ask(LISTENER, "sales", "sails", answer_to=response)
+    await subscriber.ask(ROUTE, "sales")  # and it is said once
+    await subscriber.take(ROUTE)
+
+
+async def test_a_nonce_of_another_stream_is_of_no_account(ads: Ads, subscriber: Subscriber) -> None:
+    ads.publish(known(sales=[1]))
+    former = discovery_pb2.DiscoveryResponse(nonce="7", version_info="old")
+    await subscriber.ask(CLUSTER, "sales", answer_to=former)
+    assert names((await subscriber.take(CLUSTER)).resources) == {"sales"}
+
+
 NAMES = ("sales", "search", "auth")
 SERVICES = st.dictionaries(st.sampled_from(NAMES), st.lists(st.integers(1, 9), max_size=2), max_size=3)
 WANTS = st.tuples(st.sampled_from(TYPES), st.frozensets(st.sampled_from(NAMES), min_size=1))
