@@ -1,13 +1,14 @@
-"""REST through the edge against the same call over direct gRPC: CPU of every process concerned, and latency.
+"""REST through the edge against the same call by the mesh's client: CPU of every process concerned, and latency.
 
 GetSale, one call at a time, one caller; both sides check the same token and read the same row.
 """
 
 import asyncio
+import os
 import statistics
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import psutil
 from retail.sales.v1 import sales_service_pb2 as sales
 from retail.sales.v1.sales_service_pb2_grpc import SalesServiceStub
 
+import mesh
 from bench.cost import cost
 from bench.results import Result
 from mesh.local import Stack, processes, running
@@ -30,33 +32,39 @@ _CONCERNED = ("envoy", "services.sales", "postgres")
 
 def measure() -> Sequence[Result]:
     with running(["consul", "postgres", "envoy"], ["auth", "sales", "gateway"]) as stack:
+        os.environ |= stack.environment  # for mesh.connect
         return asyncio.run(_measure(stack))
 
 
 async def _measure(stack: Stack) -> Sequence[Result]:
     edge = f"127.0.0.1:{stack.port('edge')}"
-    instance = next(row.address for row in stack.status() if row.name == "sales-1")
     password = Path(stack.environment["ADMIN_PASSWORD_FILE"]).read_text()  # noqa: ASYNC240
-    async with httpx.AsyncClient(base_url=f"http://{edge}") as rest, grpc.aio.insecure_channel(instance) as channel:
+    async with httpx.AsyncClient(base_url=f"http://{edge}") as rest:
         login = await rest.post("/v1/auth:login", json={"username": "admin", "password": password}, timeout=30)
-        token = f"Bearer {login.json()['tokens']['accessToken']}"
-        headers = {"authorization": token}
-        price = {"currencyCode": "GBP", "units": "2", "nanos": 550_000_000}
-        sale = {"country": "France", "lines": [{"stockCode": "85123A", "quantity": 6, "unitPrice": price}]}
-        body = {"sale": sale, "requestId": str(uuid.uuid4())}
-        sale_id = (await rest.post("/v1/sales", json=body, headers=headers)).json()["sale"]["saleId"]
-        stub, request = SalesServiceStub(channel), sales.GetSaleRequest(sale_id=sale_id)
+        token = login.json()["tokens"]["accessToken"]
+        async with mesh.connect("sales", service="demo", token=lambda: token) as channel:
+            return await _compared(stack, rest, channel, {"authorization": f"Bearer {token}"})
 
-        async def over_rest() -> None:
-            (await rest.get(f"/v1/sales/{sale_id}", headers=headers)).raise_for_status()
 
-        async def over_grpc() -> None:
-            await stub.GetSale(request, metadata=(("authorization", token),))
+async def _compared(
+    stack: Stack, rest: httpx.AsyncClient, channel: grpc.aio.Channel, headers: Mapping[str, str]
+) -> Sequence[Result]:
+    price = {"currencyCode": "GBP", "units": "2", "nanos": 550_000_000}
+    sale = {"country": "France", "lines": [{"stockCode": "85123A", "quantity": 6, "unitPrice": price}]}
+    body = {"sale": sale, "requestId": str(uuid.uuid4())}
+    sale_id = (await rest.post("/v1/sales", json=body, headers=headers)).json()["sale"]["saleId"]
+    stub, request = SalesServiceStub(channel), sales.GetSaleRequest(sale_id=sale_id)
 
-        for call in (over_rest, over_grpc):
-            await _round(call, [])  # to warm both up
-        watched = [psutil.Process(), *(each for each in processes.of_stack(stack.run.path) if _is_concerned(each))]
-        pairs = [(await _round(over_rest, watched), await _round(over_grpc, watched)) for _ in range(_ROUNDS)]
+    async def over_rest() -> None:
+        (await rest.get(f"/v1/sales/{sale_id}", headers=headers)).raise_for_status()
+
+    async def over_grpc() -> None:
+        await stub.GetSale(request)
+
+    for call in (over_rest, over_grpc):
+        await _round(call, [])  # to warm both up
+    watched = [psutil.Process(), *(each for each in processes.of_stack(stack.run.path) if _is_concerned(each))]
+    pairs = [(await _round(over_rest, watched), await _round(over_grpc, watched)) for _ in range(_ROUNDS)]
     return [
         Result.of("edge: CPU a call, REST / gRPC", [r.cpu for r, _ in pairs], [g.cpu for _, g in pairs], "us"),
         Result.of("edge: p50 of a call, REST / gRPC", [r.p50 for r, _ in pairs], [g.p50 for _, g in pairs], "us"),

@@ -68,7 +68,7 @@ async def main(kind: str, folder: Path) -> None:
 def _chain(identity: Identity, folder: Path, live: Live) -> list[Interceptor]:
     keys = TokenKeys(Published.from_json((folder / KEYS).read_text()))
     allowed = rules([entry(SERVICE, {CALLER: ["retail.sales.v1.SalesService/*"]})])
-    return server_chain(keys, live, Peer(identity.spiffe_id, Intentions(SERVICE, allowed)))
+    return server_chain(keys, live, Peer(identity, Intentions(SERVICE, allowed)))
 
 
 async def _answering() -> None:
