@@ -32,7 +32,7 @@ class Membership:
 
     def interceptors(self) -> list[Interceptor]:
         """The chain for its server."""
-        return server_chain(self.keys, self.live, Peer(self.identity.spiffe_id, self.intentions))
+        return server_chain(self.keys, self.live, Peer(self.identity, self.intentions))
 
 
 @contextlib.asynccontextmanager

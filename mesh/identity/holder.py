@@ -49,11 +49,14 @@ class Identity:
         self.directory = directory
         """Holds `current/cert.pem`, `current/key.pem` and `current/roots.pem`."""
         self.spiffe_id = certificate.spiffe_id
+        self.trust_domains: set[str] = set()
+        """All that this process has belonged to: a CA that is made anew has another, while connections stay."""
         self._take(certificate)
 
     def _take(self, certificate: Certificate) -> None:
         store.write(self.directory, certificate.leaf, certificate.roots)
         self.certificate = certificate
+        self.trust_domains.add(certificate.roots.trust_domain)
         issued, expires = certificate.validity()
         _ISSUED.labels(self.spiffe_id.service).set(issued.timestamp())
         _EXPIRY.labels(self.spiffe_id.service).set(expires.timestamp())
