@@ -5,10 +5,10 @@ MESHCTL := .venv/bin/meshctl
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo hello up down test chaos lint gen bench clean
+.PHONY: help setup demo hello up down test chaos conformance lint gen bench clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Set up everything in .venv and the user's cache (the others do it too)
 	@scripts/setup
@@ -30,6 +30,9 @@ test: lint  ## Check everything and run every test (TESTS=path for some)
 
 chaos: setup  ## Break the mesh under load, the long way (15 minutes; `make test` has the short one)
 	@CHAOS=long $(PYTHON) -m pytest tests/chaos -v -rP --timeout 900
+
+conformance: setup  ## Run foreign conformance suites against the mesh (fetches and builds them with Go)
+	@$(PYTHON) -m tests.conformance
 
 lint: setup  ## Check style, types, layers and contracts
 	@$(PYTHON) -m ruff check

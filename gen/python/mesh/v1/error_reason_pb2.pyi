@@ -120,7 +120,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "FAULT_INJECTED", "domain": "mesh.v1", "metadata": { "fault": "slow-sales" } }
     """
     ERROR_REASON_NO_SUCH_METHOD: _ErrorReason.ValueType  # 20
-    """Told by the edge: no method has this path.
+    """Told by the edge over REST: no method has this path. Over gRPC it is a bare UNIMPLEMENTED, as from any server.
 
         { "reason": "NO_SUCH_METHOD", "domain": "mesh.v1", "metadata": {} }
     """
@@ -236,7 +236,7 @@ ERROR_REASON_FAULT_INJECTED: ErrorReason.ValueType  # 19
     { "reason": "FAULT_INJECTED", "domain": "mesh.v1", "metadata": { "fault": "slow-sales" } }
 """
 ERROR_REASON_NO_SUCH_METHOD: ErrorReason.ValueType  # 20
-"""Told by the edge: no method has this path.
+"""Told by the edge over REST: no method has this path. Over gRPC it is a bare UNIMPLEMENTED, as from any server.
 
     { "reason": "NO_SUCH_METHOD", "domain": "mesh.v1", "metadata": {} }
 """
