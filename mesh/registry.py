@@ -32,6 +32,10 @@ _GOODBYE_SECONDS = 2.0
 """How long Consul may take to forget an instance that stops: calls under way have to end in time too."""
 _BELIEVED_SECONDS = 2.0
 """A restarted agent takes every service for ill until its first check, which comes within a second."""
+_REGISTERING_SECONDS = 10.0
+"""How often an instance looks whether the agent still knows it."""
+_TOLD_AGAIN_SECONDS = _REGISTERING_SECONDS + 2.0
+"""How long it takes until a Consul that has lost its data knows again who is there. Nobody else does before that."""
 _ANSWER_SECONDS = 65.0
 """Consul answers a blocking query within its wait and a sixteenth; one that takes longer has vanished."""
 _CONNECTIONS = 10_000
@@ -250,7 +254,7 @@ class Registry:
             new_index, entries = await self._consul.health.service(service, passing=True, index=index, wait=_WAIT)
             return new_index, tuple(sorted(_instance(entry) for entry in entries))
 
-        async for instances in _changes(f"service {service}", read):
+        async for instances in _changes(f"service {service}", read, _TOLD_AGAIN_SECONDS):
             yield instances
 
     async def _follow(self, what: str, path: str, made: Callable[[Any], T]) -> AsyncIterator[T]:
@@ -299,12 +303,16 @@ def _entries(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in entry.items() if key not in volatile} for entry in answer]
 
 
-async def _changes(what: str, read: Callable[[str | None], Awaitable[tuple[str, T]]]) -> AsyncIterator[T]:
+async def _changes(
+    what: str, read: Callable[[str | None], Awaitable[tuple[str, T]]], told_again: float = 0.0
+) -> AsyncIterator[T]:
     """Turns a blocking query into its distinct values.
 
-    Consul's rules for the index: begin anew when it goes backwards; a wake-up need not be a change.
+    Consul's rules for the index: begin anew when it goes backwards; a wake-up need not be a change. An index
+    below that of before comes from a Consul that has lost its data: what it says is believed after `told_again` seconds.
     """
     index: str | None = None
+    reached = 0
     last: list[T] = []
     failures = 0
     while True:
@@ -325,7 +333,12 @@ async def _changes(what: str, read: Callable[[str | None], Awaitable[tuple[str, 
             failures = 0
             await asyncio.sleep(_BELIEVED_SECONDS)
             continue
-        index = new_index if forward else None
+        if told_again and int(new_index) < reached:
+            log.warning("consul has lost its data, waiting until it is told again", watching=what)
+            index, reached = None, 0
+            await asyncio.sleep(told_again)
+            continue
+        index, reached = new_index if forward else None, int(new_index)
         if not last or last[0] != value:
             last[:] = [value]
             yield value
@@ -353,7 +366,7 @@ async def registered(registry: Registry, instance: Registration) -> AsyncIterato
 
 async def _keep_registered(registry: Registry, instance: Registration) -> None:
     while True:
-        await asyncio.sleep(10)
+        await asyncio.sleep(_REGISTERING_SECONDS)
         with contextlib.suppress(RegistryError):
             if not await registry.knows(instance):
                 log.warning("consul had forgotten this instance")

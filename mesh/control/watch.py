@@ -1,6 +1,7 @@
 """Follows Consul and keeps one snapshot of what it says."""
 
 import asyncio
+import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -61,8 +62,8 @@ class Watch:
 
     async def _follow_service(self, name: str) -> None:
         async for instances in self._registry.watch_healthy(name):
-            self._services[name] = instances
-            log.info("instances", of=name, instances=[f"{i.id}@{i.host}:{i.port}" for i in instances])
+            self._services[name] = reachable(instances)
+            log.info("instances", of=name, instances=[f"{i.id}@{i.host}:{i.port}" for i in self._services[name]])
             self._known(f"service {name}")
 
     async def _follow_keys(self) -> None:
@@ -107,3 +108,21 @@ class Watch:
                         dict(self._services), self._token_keys, self._trust, self._splits.subsets, self._splits.shares
                     )
                 )
+
+
+def reachable(instances: Iterable[Instance]) -> tuple[Instance, ...]:
+    """Those that callers can be told of: gRPC refuses all of a service if one has no IP address, or has another's.
+
+    Of several at one address the latest is there: Consul's checks find it and take the others, which are gone, for well.
+    """
+    found: dict[tuple[str, int], Instance] = {}
+    for each in sorted(instances, key=lambda instance: dict(instance.meta).get("started", "")):
+        try:
+            ipaddress.ip_address(each.host)
+        except ValueError:
+            log.error("an instance is left out, its address is none", instance=each.id, address=each.host)
+            continue
+        if (other := found.get((each.host, each.port))) is not None:
+            log.error("an instance is left out, another has its address", instance=other.id, another=each.id)
+        found[each.host, each.port] = each
+    return tuple(sorted(found.values()))

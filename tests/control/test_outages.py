@@ -1,12 +1,16 @@
 """Losing Consul or a control plane stops changes, never traffic."""
 
+import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
-from tests.control.conftest import Caller, Plane
+from mesh.local import running
+from mesh.local.intentions import declare_intentions
+from tests.control.conftest import CLIENT, SERVICE, Caller, Plane
 from tests.eventually import eventually_sync
 
 AWAY_SECONDS = 3
@@ -105,3 +109,19 @@ def test_control_planes_agree(plane: Plane) -> None:
             return {one["version"], two["version"]}
 
         eventually_sync(lambda: len(versions()) == 1)
+
+
+def test_a_consul_that_has_lost_its_data_takes_no_instance_from_anyone(plane: Plane, tmp_path: Path) -> None:
+    with running(["consul"]) as stack:
+        lost = replace(plane, stack=stack, folder=tmp_path)
+        declare_intentions(stack.environment["CONSUL_HTTP_ADDR"], {SERVICE: {CLIENT: ("*",)}})
+        with lost.control() as control, lost.greeters("auth-1") as [greeter]:
+            eventually_sync(lambda: lost.believed()["snapshot"]["services"][SERVICE])
+            before = len(control.said("instances"))
+            with lost.consul_away():
+                shutil.rmtree(stack.run.folder("consul"))
+            eventually_sync(lambda: control.said("consul has lost its data, waiting until it is told again"), 15)
+            eventually_sync(lambda: greeter.said("consul had forgotten this instance"), 15)
+            with lost.greeters("auth-2"):  # what changes after that is seen again
+                eventually_sync(lambda: len(control.said("instances")) > before, 30)
+            assert all(said["instances"] for said in control.said("instances")[before:] if said["of"] == SERVICE)

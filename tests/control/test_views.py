@@ -13,6 +13,7 @@ from mesh.control.packing import CLUSTER, ENDPOINTS, LISTENER, ROUTE, SECRET
 from mesh.control.resources import Resources, resources
 from mesh.control.snapshot import Share, Snapshot, Trust
 from mesh.control.view import Kind, View
+from mesh.control.watch import reachable
 from mesh.registry import Instance
 from mesh.token_keys import Published
 
@@ -162,3 +163,13 @@ def test_a_snapshot_is_kept_as_it_is() -> None:
     assert Snapshot.from_json(snapshot.json) == snapshot
     assert Snapshot.from_json(Snapshot().json) == Snapshot()
     assert Snapshot.from_json(snapshot.json).version == snapshot.version != Snapshot().version
+
+
+def test_of_two_instances_at_one_address_the_later_is_there_and_a_name_is_no_address() -> None:
+    """gRPC would refuse all endpoints of the service, and its callers would go on with those that they had."""
+    gone = instance(1, started="2026-11-24T10:00:00+00:00", version="1")
+    there = replace(instance(2, started="2026-11-24T11:00:00+00:00", version="2"), port=1)
+    named = replace(instance(3), host="localhost")
+    sixth = replace(instance(4), host="::1")
+    for given in ((gone, there, named, sixth), (sixth, named, there, gone)):
+        assert reachable(given) == (there, sixth)
