@@ -309,7 +309,7 @@ async def _changes(
     """Turns a blocking query into its distinct values.
 
     Consul's rules for the index: begin anew when it goes backwards; a wake-up need not be a change. An index
-    below that of before comes from a Consul that has lost its data: what it says is believed after `told_again` seconds.
+    below that of before comes from a Consul that has lost its data: it is believed after `told_again` seconds.
     """
     index: str | None = None
     reached = 0

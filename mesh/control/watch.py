@@ -113,7 +113,7 @@ class Watch:
 def reachable(instances: Iterable[Instance]) -> tuple[Instance, ...]:
     """Those that callers can be told of: gRPC refuses all of a service if one has no IP address, or has another's.
 
-    Of several at one address the latest is there: Consul's checks find it and take the others, which are gone, for well.
+    Of several at one address the latest is there: Consul's checks find it there and take the gone ones for well.
     """
     found: dict[tuple[str, int], Instance] = {}
     for each in sorted(instances, key=lambda instance: dict(instance.meta).get("started", "")):
