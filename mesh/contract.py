@@ -115,7 +115,8 @@ def _service(name: str) -> ServiceDescriptor:
 
 def _policy(path: str, options: MethodOptions, client_streaming: bool, server_streaming: bool) -> Method:
     policy = options.Extensions[options_pb2.policy]
-    if policy.WhichOneof("access") is None or not policy.HasField("default_deadline"):
+    # Neither `permission: ""` nor `public: false` opens a method to everybody.
+    if not (policy.permission or policy.public) or not policy.HasField("default_deadline"):
         raise ContractError(f"{path} has no option (mesh.v1.policy) with its access and its default_deadline")
     idempotent = options.idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
     limit = policy.rate_limit

@@ -48,6 +48,8 @@ class Published:
     def from_json(cls, text: str | bytes) -> "Published":
         """Raises ValueError or KeyError for what is not published keys."""
         value = json.loads(text)
+        if not (isinstance(value["issuer"], str) and isinstance(value["audience"], str)):
+            raise ValueError("issuer and audience are texts")
         return cls(value["issuer"], value["audience"], value["jwks"])
 
     def to_json(self) -> str:
@@ -83,7 +85,7 @@ class TokenKeys:
             try:
                 self.replace(Published.from_json(value))
                 log.info("token keys taken", keys=sorted(self._keys))
-            except (ValueError, KeyError, TypeError, jwt.PyJWTError) as problem:
+            except (ValueError, KeyError, TypeError, RecursionError, jwt.PyJWTError) as problem:
                 log.error("token keys refused", problem=str(problem))
 
     def verify(self, token: str) -> Caller:

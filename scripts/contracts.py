@@ -140,7 +140,7 @@ def without_policy(project: Project, described: FileDescriptorSet) -> list[str]:
                 missing.append(f"{file.package}.{service.name}: no (mesh.v1.service_name)")
             for method in service.method:
                 policy = method.options.Extensions[options.policy]
-                if policy.WhichOneof("access") is None or not policy.HasField("default_deadline"):
+                if not (policy.permission or policy.public) or not policy.HasField("default_deadline"):
                     missing.append(f"{file.package}.{service.name}.{method.name}: no access or no default_deadline")
         for enum in file.enum_type:
             if enum.name == "ErrorReason":

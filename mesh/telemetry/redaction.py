@@ -11,7 +11,8 @@ _SECRET_NAMES = re.compile(
     re.IGNORECASE,
 )
 _SECRET_TEXTS = re.compile(
-    r"eyJ[\w-]+\.[\w-]*\.?[\w-]*"  # a JWT, a cut one too: its header is JSON, and `{"` is eyJ in base64
+    # A JWT, a cut one too: its header is JSON, and `{"` is eyJ in base64. Each word is looked at once, however long.
+    r"(?<![\w-])(?=[\w-]*?eyJ)[\w-]++\.[\w-]*\.?[\w-]*"
     r"|(?i:\bbearer\s+)[\w~+/.=-]+|\bBasic\s+[\w+/=-]{8,}"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user:password@ of a URL
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"

@@ -1,7 +1,9 @@
 """`meshctl policy`: the contracts as a table."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from mesh.v1 import options_pb2
 
@@ -51,11 +53,14 @@ def test_what_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
     assert "No such file" in said or "Not a directory" in said
 
 
-def test_a_method_without_a_policy_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("access", [{}, {"permission": ""}, {"public": False}])
+def test_a_method_without_a_policy_is_named(tmp_path: Path, access: dict[str, Any]) -> None:
     described = FileDescriptorSet()
     service = described.file.add(name="shop.proto", package="shop.v1").service.add(name="ShopService")
     service.options.Extensions[options_pb2.service_name] = "shop"
-    service.method.add(name="Buy", input_type=".shop.v1.BuyRequest", output_type=".shop.v1.BuyResponse")
+    buy = service.method.add(name="Buy", input_type=".shop.v1.BuyRequest", output_type=".shop.v1.BuyResponse")
+    buy.options.Extensions[options_pb2.policy].CopyFrom(options_pb2.MethodPolicy(**access))
+    buy.options.Extensions[options_pb2.policy].default_deadline.seconds = 1
     contracts = tmp_path / "contracts.binpb"
     contracts.write_bytes(described.SerializeToString())
     status, _, said = meshctl(ROOT, "policy", "--contracts", str(contracts), run_dir=tmp_path)

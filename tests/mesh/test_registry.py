@@ -1,13 +1,20 @@
 """Consul as it is on a bad day: away for hours, hanging, or answering what nobody understands."""
 
 import asyncio
+import base64
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
+import pytest
 from aiohttp import web
 
+from mesh.background import background
 from mesh.registry import _GOODBYE_SECONDS, _LAST_RETRY_SECONDS, Registration, Registry, _pause, registered
+from mesh.testing import AUDIENCE, ISSUER, Issuer
+from mesh.token_keys import TokenKeys
+from tests.eventually import eventually
 
 Answer = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -19,7 +26,7 @@ async def agent(answer: Answer) -> AsyncIterator[Registry]:
     """A client of a Consul that answers so."""
     server = web.Application()
     server.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(server, shutdown_timeout=0)
+    runner = web.AppRunner(server, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -50,6 +57,38 @@ async def test_a_watcher_outlives_answers_that_make_no_sense() -> None:
 
     async with agent(answer) as registry, aclosing(registry.watch_roots()) as roots, asyncio.timeout(15):  # type: ignore[type-var]
         assert (await anext(roots)).trust_domain == "one.consul"
+
+
+async def test_keys_that_are_none_are_refused_and_the_good_ones_stay(caplog: pytest.LogCaptureFixture) -> None:
+    issuer, other = Issuer(), Issuer()
+    bad = [
+        b"[" * 100_000,
+        b"\xff",
+        b"[]",
+        b"{}",
+        json.dumps({"issuer": 5, "audience": AUDIENCE, "jwks": dict(other.published().jwks)}).encode(),
+        json.dumps({"issuer": ISSUER, "audience": AUDIENCE, "jwks": {"keys": [1]}}).encode(),
+        json.dumps({"issuer": ISSUER, "audience": AUDIENCE, "jwks": 5}).encode(),
+    ]
+    values = [issuer.published().to_json().encode(), *bad]
+    told = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal told
+        if told == len(values):
+            await asyncio.Event().wait()
+        told += 1
+        entry = {"Key": "k", "Value": base64.b64encode(values[told - 1]).decode(), "ModifyIndex": told}
+        return web.json_response([entry], headers={"X-Consul-Index": str(told)})
+
+    keys = TokenKeys()
+    async with agent(answer) as registry, background(keys.follow(registry), "keys"):
+
+        async def refused() -> bool:
+            return sum("token keys refused" in line.getMessage() for line in caplog.records) == len(bad)
+
+        await eventually(refused)
+        assert keys.verify(issuer.token()).subject == "tester"
 
 
 async def test_an_agent_that_hangs_holds_up_no_stop() -> None:
