@@ -1,5 +1,6 @@
 """The certificate of this process, kept fresh for as long as it is held."""
 
+import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from prometheus_client import Gauge
@@ -21,6 +23,8 @@ from mesh.telemetry import logger
 
 _EXPIRY = Gauge("mesh_certificate_expiry_timestamp_seconds", "When the certificate ends", ["service"])
 _ISSUED = Gauge("mesh_certificate_issued_timestamp_seconds", "When the certificate began", ["service"])
+
+_STORE_AGAIN_SECONDS = 5.0
 
 log = logger(__name__)
 
@@ -54,25 +58,34 @@ class Identity:
         self._take(certificate)
 
     def _take(self, certificate: Certificate) -> None:
-        store.write(self.directory, certificate.leaf, certificate.roots)
+        """Raises OSError if it cannot be stored; this process shows it all the same."""
         self.certificate = certificate
         self.trust_domains.add(certificate.roots.trust_domain)
         issued, expires = certificate.validity()
         _ISSUED.labels(self.spiffe_id.service).set(issued.timestamp())
         _EXPIRY.labels(self.spiffe_id.service).set(expires.timestamp())
+        store.write(self.directory, certificate.leaf, certificate.roots)
         log.info("certificate taken", spiffe_id=str(certificate.spiffe_id), expires=expires.isoformat())
+
+    async def _renew(self, **parts: Any) -> None:
+        while True:
+            try:
+                return self._take(replace(self.certificate, **parts))
+            except OSError as problem:  # a full disk, in all likelihood; it has hours to be emptied
+                log.error("certificate not stored", directory=str(self.directory), problem=str(problem))
+            await asyncio.sleep(_STORE_AGAIN_SECONDS)
 
     async def follow_leaf(self, registry: Registry) -> None:
         """For ever."""
         async for leaf in registry.watch_leaf(self.spiffe_id.service):
             if leaf != self.certificate.leaf:
-                self._take(replace(self.certificate, leaf=leaf))
+                await self._renew(leaf=leaf)
 
     async def follow_roots(self, registry: Registry) -> None:
         """For ever."""
         async for roots in registry.watch_roots():
             if roots != self.certificate.roots:
-                self._take(replace(self.certificate, roots=roots))
+                await self._renew(roots=roots)
 
 
 def held(service: str) -> contextlib.AbstractAsyncContextManager[Identity]:

@@ -5,6 +5,7 @@ folder of their own, and the symbolic link `current` is then turned to it by a r
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -20,20 +21,25 @@ _KEPT = 2
 
 
 def write(directory: Path, leaf: Leaf, roots: Roots) -> None:
-    """Makes them the current ones of `directory`, which is its owner's alone. Processes may do it side by side."""
+    """Makes them the current ones of `directory`, which is its owner's alone. Processes may do it side by side.
+
+    Raises OSError; what was current stays, then.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     contents = {CERTIFICATE: leaf.chain_pem, KEY: leaf.key_pem, ROOTS: roots.pem}
     name = hashlib.sha256("".join(contents.values()).encode()).hexdigest()[:16]
     version = directory / name
     if not version.exists():
         made = Path(tempfile.mkdtemp(prefix=".new-", dir=directory))
-        for file, content in contents.items():
-            with os.fdopen(os.open(made / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-                opened.write(content)
         try:
+            for file, content in contents.items():
+                with os.fdopen(os.open(made / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+                    opened.write(content)
             made.rename(version)
-        except OSError:  # another process was faster, with the same content
+        except OSError as problem:
             shutil.rmtree(made)
+            if problem.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                raise  # else another process was faster, with the same content
     with contextlib.suppress(FileNotFoundError):  # another process has made a newer one current, and forgotten this
         os.utime(version)
     link = directory / f".current-{uuid.uuid4().hex}"
