@@ -237,22 +237,30 @@ class Registry:
         async for value in self._follow(kind, f"/v1/config/{kind}", _entries):
             yield value
 
+    async def services(self) -> frozenset[str]:
+        """The names of the mesh's services. Raises RegistryError."""
+        return _names((await self._call(self._consul.catalog.services()))[1])
+
     async def watch_services(self) -> AsyncIterator[frozenset[str]]:
         """Yields the names of the mesh's services now and after each change."""
 
         async def read(index: str | None) -> tuple[str, frozenset[str]]:
             new_index, services = await self._consul.catalog.services(index=index, wait=_WAIT)
-            return new_index, frozenset(name for name, tags in services.items() if TAG in tags)
+            return new_index, _names(services)
 
         async for names in _changes("services", read):
             yield names
 
+    async def healthy(self, service: str) -> tuple[Instance, ...]:
+        """The instances of a service whose checks pass, in a stable order. Raises RegistryError."""
+        return _instances((await self._call(self._consul.health.service(service, passing=True)))[1])
+
     async def watch_healthy(self, service: str) -> AsyncIterator[tuple[Instance, ...]]:
-        """Yields the instances of a service whose checks pass, in a stable order, now and after each change."""
+        """Yields `healthy` now and after each change."""
 
         async def read(index: str | None) -> tuple[str, tuple[Instance, ...]]:
             new_index, entries = await self._consul.health.service(service, passing=True, index=index, wait=_WAIT)
-            return new_index, tuple(sorted(_instance(entry) for entry in entries))
+            return new_index, _instances(entries)
 
         async for instances in _changes(f"service {service}", read, _TOLD_AGAIN_SECONDS):
             yield instances
@@ -276,6 +284,14 @@ class Registry:
             return await request
         except _AWAY as problem:
             raise RegistryError(f"Consul at {self._address}: {problem or type(problem).__name__}") from problem
+
+
+def _names(services: dict[str, list[str]]) -> frozenset[str]:
+    return frozenset(name for name, tags in services.items() if TAG in tags)
+
+
+def _instances(entries: list[dict[str, Any]]) -> tuple[Instance, ...]:
+    return tuple(sorted(map(_instance, entries)))
 
 
 def _instance(entry: dict[str, Any]) -> Instance:

@@ -60,6 +60,7 @@ def channel_options() -> list[tuple[str, Any]]:
         *_metadata(),
         *_pings(CLIENT_PING_SECONDS, idle=False),
         ("grpc.http2.max_pings_without_data", 0),  # any number, while a call waits
+        ("grpc.enable_http_proxy", 0),  # which a machine may have for the world outside
     ]
 
 

@@ -11,6 +11,9 @@ def main() -> None:
 
     # gRPC's core reads it when it is loaded, and writes of a certificate that it has not read yet as of an error.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # gRPC and urllib follow these variables, here and in what is started: what runs on this machine has no proxy.
+    others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = f"127.0.0.1,{others}" if others else "127.0.0.1"
     try:
         app()
     except LocalError as error:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from cryptography import x509
 
-from mesh.cli.consul import now, show, with_consul
+from mesh.cli.consul import show, with_consul
 from mesh.identity import store
 from mesh.identity.inspection import Inspected, Standing, name, standing
 from mesh.local import Stack
@@ -77,8 +77,8 @@ def certs(
 
 
 async def _known(registry: Registry) -> tuple[Roots, list[Instance]]:
-    services = await now(registry.watch_services())
-    healthy = await asyncio.gather(*(now(registry.watch_healthy(service)) for service in sorted(services)))
+    services = await registry.services()
+    healthy = await asyncio.gather(*(registry.healthy(service) for service in sorted(services)))
     return await registry.roots(), [instance for instances in healthy for instance in instances]
 
 

@@ -1,9 +1,8 @@
 """What the verbs that talk to Consul share."""
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,15 +34,9 @@ def with_consul(context: typer.Context, work: Callable[[Registry], Awaitable[T]]
         raise LocalError(f"Consul at {url} does not answer") from None
 
 
-async def now(watched: AsyncIterator[T]) -> T:
-    """The present state of what a registry watches."""
-    async with contextlib.aclosing(watched) as states:  # type: ignore[type-var]
-        return await anext(states)
-
-
 async def tell_if_unknown(registry: Registry, service: str) -> None:
     """A misspelt name should be seen, and one may be prepared for a service that is not there yet."""
-    if service not in await now(registry.watch_services()):
+    if service not in await registry.services():
         typer.echo(f"note: no service is registered as {service}", err=True)
 
 

@@ -1,7 +1,7 @@
 """`meshctl endpoints`, `routes`, `subscribers`, `config-dump`: what a control plane believes and who has taken it."""
 
+import http.client
 import json
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mesh.cli.consul import now, show, with_consul
+from mesh.cli.consul import show, with_consul
 from mesh.local import LocalError
 from mesh.registry import Instance, Registry
 
@@ -173,7 +173,7 @@ class _Plane:
 
     def __init__(self, context: typer.Context, wanted: str) -> None:
         async def registered(registry: Registry) -> tuple[Instance, ...]:
-            return await now(registry.watch_healthy("control"))
+            return await registry.healthy("control")
 
         planes = {each.id: each for each in with_consul(context, registered) if _ADMIN in dict(each.meta)}
         self.name = wanted or min(planes, default="")
@@ -190,5 +190,5 @@ class _Plane:
         try:
             with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - the address is Consul's
                 return json.load(response)
-        except (urllib.error.URLError, OSError, ValueError) as problem:
+        except (OSError, ValueError, http.client.HTTPException) as problem:
             raise LocalError(f"{self.name} does not answer at {self._base}: {problem}") from problem

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mesh.cli.consul import now, show, tell_if_unknown, with_consul
+from mesh.cli.consul import show, tell_if_unknown, with_consul
 from mesh.cli.live import checked_name
 from mesh.live import split as splits
 from mesh.local import LocalError
@@ -38,7 +38,7 @@ def split(
         elif weights:
             await splits.write(registry, service, _weights(weights))
         await tell_if_unknown(registry, service)
-        instances = await now(registry.watch_healthy(service))
+        instances = await registry.healthy(service)
         return await splits.read(registry, service), Counter(dict(i.meta).get("version", "") for i in instances)
 
     try:

@@ -1,5 +1,6 @@
 """`meshctl top`: what services are doing right now."""
 
+import http.client
 import json
 import time
 import urllib.request
@@ -15,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mesh.cli.consul import now, with_consul
+from mesh.cli.consul import with_consul
 from mesh.local import LocalError
 from mesh.registry import Instance, Registry
 from mesh.telemetry.figures import (
@@ -109,8 +110,8 @@ def _services(look: _Look) -> list[str]:
 
 
 async def _instances(registry: Registry) -> list[Instance]:
-    names = sorted(await now(registry.watch_services()))
-    known = [instance for name in names for instance in await now(registry.watch_healthy(name))]
+    names = sorted(await registry.services())
+    known = [instance for name in names for instance in await registry.healthy(name)]
     return [instance for instance in known if META in dict(instance.meta)]
 
 
@@ -121,7 +122,7 @@ def _ask(instance: Instance) -> tuple[float, Scrape]:
     try:
         with urllib.request.urlopen(url, timeout=_SCRAPE_SECONDS) as answer:
             return moment, scraped(answer.read().decode())
-    except OSError:
+    except (OSError, ValueError, http.client.HTTPException):  # the port may be another's by now
         return moment, {}
 
 

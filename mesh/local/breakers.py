@@ -1,5 +1,6 @@
 """Whom an instance does not call at the moment, as it tells at its metrics port."""
 
+import http.client
 import re
 import urllib.request
 
@@ -15,7 +16,7 @@ def told(host: str, metrics_port: str) -> str:
     try:
         with urllib.request.urlopen(f"http://{host}:{metrics_port}/metrics", timeout=_ANSWER_SECONDS) as answer:
             text = answer.read().decode()
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):  # the port may be another's by now
         return ""
     found = _NOT_CLOSED.finditer(text)
     return ", ".join(_TOLD[match["state"]].format(match["destination"]) for match in found)

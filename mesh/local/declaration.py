@@ -66,10 +66,10 @@ class Declaration:
             return cls(
                 version=project.get("version", "0"),
                 components=frozenset(content.pop("components", ())),
-                control=_control(content.pop("control", None)),
-                services={name: _service(name, table) for name, table in content.pop("services", {}).items()},
-                secrets=dict(content.pop("secrets", {})),
-                intentions={name: _sources(name, table) for name, table in content.pop("intentions", {}).items()},
+                control=_control(_table(content, "control")) if "control" in content else None,
+                services={name: _service(name, table) for name, table in _table(content, "services").items()},
+                secrets=dict(_table(content, "secrets")),
+                intentions={name: _sources(name, table) for name, table in _table(content, "intentions").items()},
             )._without_rest(content)
         except FileNotFoundError:
             raise LocalError(
@@ -108,19 +108,38 @@ def _project(root: Path) -> Mapping[str, str]:
     return tomllib.loads(path.read_text()).get("project", {}) if path.exists() else {}
 
 
-def _control(table: dict[str, Any] | None) -> Service | None:
-    if table is None:
-        return None
+def _table(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """Takes a table of tables, or of what they hold, out of `content`; empty if it is not there."""
+    return _is_table(content.pop(name, {}), f"[{name}]")
+
+
+def _is_table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must be a table")
+    return value
+
+
+def _command(table: dict[str, Any], where: str) -> tuple[str, ...]:
+    command = table["command"]
+    if not isinstance(command, list) or not command or not all(isinstance(part, str) for part in command):
+        raise ValueError(f'command in {where} must be a list of words, as in ["python", "-m", "hello"]')
+    return tuple(command)
+
+
+def _control(table: dict[str, Any]) -> Service:
     if unknown := table.keys() - {"command", "replicas"}:
         raise ValueError(f"unknown key {', '.join(sorted(unknown))} in [control]")
-    return Service(CONTROL, tuple(table["command"]), frozenset({"consul"}), _replicas(table, "[control]", 1))
+    return Service(CONTROL, _command(table, "[control]"), frozenset({"consul"}), _replicas(table, "[control]", 1))
 
 
-def _service(name: str, table: dict[str, Any]) -> Service:
-    if unknown := table.keys() - {"command", "needs", "replicas"}:
-        raise ValueError(f"unknown key {', '.join(sorted(unknown))} in [services.{name}]")
-    replicas = _replicas(table, f"[services.{name}]", 0)
-    return Service(name, tuple(table["command"]), frozenset(table.get("needs", ())), replicas)
+def _service(name: str, table: Any) -> Service:
+    where = f"[services.{name}]"
+    if name == CONTROL:
+        raise ValueError(f"{where}: the control plane has this name")
+    if unknown := _is_table(table, where).keys() - {"command", "needs", "replicas"}:
+        raise ValueError(f"unknown key {', '.join(sorted(unknown))} in {where}")
+    replicas = _replicas(table, where, 0)
+    return Service(name, _command(table, where), frozenset(table.get("needs", ())), replicas)
 
 
 def _replicas(table: dict[str, Any], where: str, least: int) -> int:
@@ -130,8 +149,8 @@ def _replicas(table: dict[str, Any], where: str, least: int) -> int:
     return replicas
 
 
-def _sources(destination: str, table: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    for source, methods in table.items():
+def _sources(destination: str, table: Any) -> dict[str, tuple[str, ...]]:
+    for source, methods in _is_table(table, f"[intentions.{destination}]").items():
         if not isinstance(methods, list) or not all(isinstance(method, str) for method in methods):
             raise ValueError(f"{source} in [intentions.{destination}] must be a list of methods")
     return {source: tuple(methods) for source, methods in table.items()}

@@ -4,14 +4,18 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from mesh.local import Stack, processes
+from mesh.local import Stack, breakers, processes
+from mesh.local.ports import claimed
 from tests.eventually import eventually_sync
 from tests.local.conftest import IDLER
 
@@ -27,11 +31,11 @@ def small(tmp_path: Path) -> Iterator[Path]:
     Stack.load(tmp_path, environ={}).down()
 
 
-def meshctl(project: Path, *arguments: str) -> tuple[int, str, str]:
+def meshctl(project: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a call from inside the project."""
     environment = {name: value for name, value in os.environ.items() if name != "MESH_RUN_DIR"}
     done = subprocess.run(
-        [MESHCTL, *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
+        [MESHCTL, *arguments], cwd=project, env=environment | more, capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
@@ -113,6 +117,46 @@ def test_a_mistake_is_one_line(small: Path, arguments: list[str], told: str) -> 
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize("verb", [["endpoints"], ["certs"], ["top"], ["split", "idler"], ["live", "idler"]])
+def test_that_consul_is_away_is_said_with_why(small: Path, verb: list[str]) -> None:
+    with claimed({"consul": 0}) as ports:
+        away = f"127.0.0.1:{ports['consul']}"
+        begun = time.monotonic()
+        status, printed, said = meshctl(small, *verb, CONSUL_HTTP_ADDR=away)
+    assert (status, printed) == (1, "")
+    assert said.startswith(f"meshctl: Consul at {away}: Cannot connect")
+    assert len(said.splitlines()) == 1
+    assert time.monotonic() - begun < 8  # of which the imports are most
+
+
+def test_what_runs_on_this_machine_is_reached_without_a_proxy(tmp_path: Path) -> None:
+    (tmp_path / "mesh.toml").write_text(
+        'components = ["consul"]\n[control]\ncommand = ["python", "-m", "mesh.control"]'
+    )
+    nowhere = {"http_proxy": "http://127.0.0.1:1", "no_proxy": "example.org"}
+    try:
+        status, _, said = meshctl(tmp_path, "up", "--detach", **nowhere)
+        assert status == 0, said
+        assert meshctl(tmp_path, "status", **nowhere)[0] == 0
+        _, printed, _ = meshctl(tmp_path, "exec", "sh", "-c", "echo $no_proxy", **nowhere)
+        assert printed == "127.0.0.1,example.org\n"
+    finally:
+        Stack.load(tmp_path, environ={}).down()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"\x00\x00\x06\x04\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut"]
+)
+def test_a_metrics_port_that_belongs_to_somebody_else_by_now_tells_nothing(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        told = pool.submit(breakers.told, "127.0.0.1", str(server.getsockname()[1]))
+        asking, _ = server.accept()
+        with asking:
+            asking.recv(1000)
+            asking.sendall(answer)
+        assert told.result() == ""
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -122,6 +166,13 @@ def test_a_mistake_is_one_line(small: Path, arguments: list[str], told: str) -> 
         ('[services.a]\ncommand = ["a"]\ncolour = 1', "unknown key colour in [services.a]"),
         ("[services.a]\nreplicas = 1", "mesh.toml: 'command'"),
         ('[services.a]\ncommand = ["a"]\nreplicas = "two"', "replicas in [services.a] must be a whole number"),
+        ('services = ["a"]', "[services] must be a table"),
+        ('[services]\na = "b"', "[services.a] must be a table"),
+        ('[services.a]\ncommand = "python -m a"', "command in [services.a] must be a list of words"),
+        ('[services.control]\ncommand = ["a"]', "[services.control]: the control plane has this name"),
+        ('control = "a"', "[control] must be a table"),
+        ('secrets = "a"', "[secrets] must be a table"),
+        ('[intentions]\na = "b"', "[intentions.a] must be a table"),
     ],
 )
 def test_a_bad_declaration_is_refused_by_name(tmp_path: Path, content: str | None, told: str) -> None:
