@@ -82,16 +82,20 @@ def registration_meta(settings: MeshSettings) -> dict[str, str]:
 
 
 def on_signal() -> asyncio.Event:
-    """Set at the first SIGTERM or SIGINT; the second ends the process at once."""
+    """Set at the first SIGTERM or SIGINT; the second ends the process at once, even if a handler blocks the loop."""
     stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    asked = False
 
-    def stop() -> None:
-        if stopping.is_set():
+    def stop(*_: object) -> None:
+        nonlocal asked
+        if asked:
             os._exit(1)
-        stopping.set()
+        asked = True
+        loop.call_soon_threadsafe(stopping.set)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        signal.signal(number, stop)
     return stopping
 
 

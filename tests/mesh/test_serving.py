@@ -111,6 +111,14 @@ async def test_a_second_signal_ends_it_at_once(greeter: Program, instance: Insta
     assert lost.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+def test_a_second_signal_ends_it_even_while_something_blocks_its_loop(tmp_path: Path) -> None:
+    with program("tests.mesh.blocked", environment={}, output=tmp_path / "log") as blocked:
+        eventually_sync(lambda: blocked.said("blocked"), 20)
+        blocked.process.send_signal(signal.SIGTERM)
+        blocked.process.send_signal(signal.SIGINT)
+        assert blocked.process.wait(5) == 1
+
+
 @pytest.mark.parametrize(
     ("module", "variable", "value", "told"),
     [
