@@ -31,8 +31,8 @@ def server_chain(keys: TokenKeys, live: Live | None = None, peer: Interceptor | 
         Telemetry(live),
         Errors(),
         Deadline(),
+        *([peer] if peer else []),  # a workload that may not call has none of its messages read
         Incoming(),  # what comes before has no request to look at
-        *([peer] if peer else []),
         Bulkhead(live),
         Token(keys),
         Permission(),

@@ -22,6 +22,7 @@ from retail.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
 from mesh.error import from_rpc_error
 from mesh.intentions import KIND, entry
+from mesh.interceptors.incoming import FIRST_SECONDS
 from mesh.local import Stack, running
 from mesh.registry import Instance, Leaf, Registry
 from tests.eventually import eventually, eventually_sync
@@ -86,6 +87,13 @@ async def test_one_without_is_refused_by_name_and_leaves_a_trail(
     trail = eventually_sync(lambda: served.said("audit: workload refused"))
     assert trail[-1]["source"].endswith("/svc/stranger")
     assert trail[-1]["method"] == METHOD
+
+
+async def test_one_without_is_refused_before_it_has_sent_anything(instance: Instance, consul_url: str) -> None:
+    async with connected_to(instance, consul_url, service="stranger") as channel:
+        silent: Any = channel.stream_unary(METHOD)()
+        async with asyncio.timeout(FIRST_SECONDS / 2):
+            assert await silent.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
 @contextlib.asynccontextmanager
