@@ -6,7 +6,7 @@ from contextvars import ContextVar
 
 from mesh import callers
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,200})?")
 _LONGEST_REQUEST_ID = 128
 
 
@@ -54,8 +54,8 @@ def sampled(traceparent: str) -> bool:
 
 
 def keep_request_id(value: str) -> None:
-    """Makes the caller's request id that of this task; one that is too long for a log is none."""
-    if len(value) <= _LONGEST_REQUEST_ID:
+    """Makes the caller's request id that of this task; one that is no plain text, or too long for a log, is none."""
+    if 0 < len(value) <= _LONGEST_REQUEST_ID and value.isascii() and value.isprintable():
         callers.request_id.set(value)
 
 

@@ -23,6 +23,7 @@ from mesh.telemetry.traces import Span
 from mesh.telemetry.tracing import carried, continued
 from mesh.testing import Served, serving
 from tests.eventually import eventually
+from tests.hostile.peer import peer
 from tests.telemetry.conftest import Spans
 
 SERVICE = "retail.sales.v1.SalesService"
@@ -265,6 +266,21 @@ async def test_ids_that_nobody_brought_are_the_same_in_every_line(
     [working], [defect] = lines(caplog, "working"), lines(caplog, "defect")
     assert len(working["trace_id"]) == len(working["request_id"]) == 32
     assert (working["trace_id"], working["request_id"]) == (defect["trace_id"], defect["request_id"])
+
+
+@pytest.mark.parametrize("header", ["x-request-id", "traceparent"])
+async def test_a_header_that_cannot_be_passed_on_is_not(
+    server: Served, caplog: pytest.LogCaptureFixture, header: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    value = {"x-request-id": "\u00fc", "traceparent": f"{traceparent(sampled=False)[1]}-\u00fc"}[header]
+    token = server.issuer.token(permissions={"sales.read"})
+    async with peer(server.address) as clumsy:
+        headers = [("authorization", f"Bearer {token}"), (header, value)]
+        answer = await clumsy.call(f"/{SERVICE}/ListSales", headers, sales.ListSalesRequest().SerializeToString())
+    assert answer.status is grpc.StatusCode.OK
+    [line] = lines(caplog, "working")  # of the call that was made for it
+    assert "\u00fc" not in line["request_id"] + line["trace_id"]
 
 
 async def test_a_call_that_fails_by_the_servers_fault_has_one_line(
