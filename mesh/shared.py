@@ -21,18 +21,20 @@ class Shared(Generic[T]):
         """Raises what making it raises; the next user tries again."""
         place = (key, asyncio.get_running_loop())
         use = self._uses.setdefault(place, _Use())
-        async with use.lock:
-            if use.users == 0:
-                use.value = await use.stack.enter_async_context(self._make(key))
-            use.users += 1
+        use.users += 1  # before it waits for anything, so that who leaves meanwhile closes nothing
         try:
+            async with use.lock:
+                if not use.made:
+                    use.value = await use.stack.enter_async_context(self._make(key))
+                    use.made = True
             yield use.value
         finally:
-            async with use.lock:
-                use.users -= 1
-                if use.users == 0:
-                    await use.stack.aclose()
-                    if self._uses.get(place) is use:
+            use.users -= 1
+            if use.users == 0:
+                try:
+                    await use.close()
+                finally:
+                    if use.users == 0 and self._uses.get(place) is use:
                         del self._uses[place]
 
 
@@ -41,5 +43,14 @@ class _Use(Generic[T]):
 
     def __init__(self) -> None:
         self.users = 0
+        """Those who have it or wait for it."""
+        self.made = False
         self.lock = asyncio.Lock()
         self.stack = AsyncExitStack()
+
+    async def close(self) -> None:
+        """Unless there is a user by now."""
+        async with self.lock:
+            if self.users == 0:
+                self.made = False
+                await self.stack.aclose()
