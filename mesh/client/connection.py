@@ -10,6 +10,7 @@ import grpc
 from mesh.background import background
 from mesh.client.bootstrap import xds_bootstrap
 from mesh.client.channel import MeshChannel
+from mesh.client.destination import destination
 from mesh.identity import held
 from mesh.identity.credentials import channel_credentials
 from mesh.live.follow import follow
@@ -48,12 +49,12 @@ async def connect(
 
 
 @contextlib.asynccontextmanager
-async def _followed(destination: str) -> AsyncIterator[Live]:
-    """What the destination's operator says of retries and breaker, for all channels to it."""
-    live = Live()
+async def _followed(name: str) -> AsyncIterator[Live]:
+    """What the destination's operator says of retries and breaker, for all channels to it, of all event loops."""
+    live = destination(name).live
     async with (
         Registry.from_environment() as registry,
-        background(follow(live, registry, destination), f"live-{destination}"),
+        background(follow(live, registry, name), f"live-{name}"),
     ):
         yield live
 

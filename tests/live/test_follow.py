@@ -1,5 +1,6 @@
 """A document in a real Consul, followed: taken, refused, kept, lost and found again."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from mesh.background import background
+from mesh.client import connection
+from mesh.client.destination import destination
 from mesh.live.edit import drop, edit, put
 from mesh.live.follow import follow, key
 from mesh.live.settings import Live, LiveSettings, LiveSettingsError
@@ -138,3 +141,23 @@ async def test_an_edit_that_is_wrong_writes_nothing(followed: Followed) -> None:
     with pytest.raises(LiveSettingsError, match="log_level: is not set"):
         await edit(followed.registry, followed.service, lambda document: drop(document, ["log_level"]))
     assert await followed.registry.get(key(followed.service)) == limit(7).encode()
+
+
+async def test_settings_of_a_destination_are_followed_as_long_as_one_event_loop_calls_it(
+    operator: Operator, followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSUL_HTTP_ADDR", operator.consul_url)
+    of = destination(followed.service)
+
+    async def another() -> None:
+        async with connection._live.used(of.name) as live:
+            assert live is of.live
+
+    async with connection._live.used(of.name):
+        await asyncio.to_thread(asyncio.run, another())
+        await followed.write(json.dumps({"retry": {"max_attempts": 5}}))
+
+        async def taken() -> bool:
+            return of.live.current.retry.max_attempts == 5
+
+        await eventually(taken)
