@@ -107,7 +107,7 @@ class Method:
         breaker = self.at.breaker
         if code is OK:
             self._ok.inc()
-            if started > breaker.well_at:
+            if started > breaker.well_at:  # noqa: PLR1730 - each call pays for this
                 breaker.well_at = started
             if breaker.failing:
                 breaker.succeeded(probe)
