@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,21 @@ async def test_one_without_is_refused_by_name_and_leaves_a_trail(
     trail = eventually_sync(lambda: served.said("audit: workload refused"))
     assert trail[-1]["source"].endswith("/svc/stranger")
     assert trail[-1]["method"] == METHOD
+
+
+async def test_one_that_goes_on_and_on_fills_no_log_and_every_refusal_is_counted(
+    instance: Instance, consul_url: str, served: Program
+) -> None:
+    def trail() -> list[dict[str, Any]]:
+        return [line for line in served.said("audit: workload refused") if line["source"].endswith("/svc/insistent")]
+
+    async with connected_to(instance, consul_url, service="insistent") as channel:
+        start = time.monotonic()
+        for _ in range(100):
+            assert await ask(channel) == "PEER_NOT_ALLOWED"
+        took = time.monotonic() - start
+    eventually_sync(lambda: sum(1 + line.get("more", 0) - ("more" in line) for line in trail()) == 100)
+    assert len(trail()) <= 2 * (took + 1)
 
 
 async def test_one_without_is_refused_before_it_has_sent_anything(instance: Instance, consul_url: str) -> None:
@@ -233,5 +249,5 @@ async def test_a_handshake_shows_the_newest_certificate_and_open_connections_sta
             shown = await asyncio.to_thread(shaken, instance, tmp_path, mine)  # ours is of the old root, and still good
             return shown.issuer != before.issuer
 
-        await eventually(renewed, 20)
+        await eventually(renewed, 45)  # Consul takes up to 30 s, by chance, so that not all ask at once
         assert await ask(channel) == "auth-1"
