@@ -1,5 +1,6 @@
 """Certificates as Consul's Connect CA makes them, but with a DNS name too, so that plain gRPC can check them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,14 +29,21 @@ class Authority:
         self.roots = Roots(TRUST_DOMAIN, _pem(built.sign(self._key, hashes.SHA256())))
 
     def leaf(self, service: str) -> Leaf:
-        key = ec.generate_private_key(ec.SECP256R1())
         spiffe_id = str(SpiffeId(TRUST_DOMAIN, DATACENTER, service))
-        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id), x509.DNSName(DNS_NAME)])
-        built = self._begun(x509.Name([]), key).add_extension(names, critical=True)
+        key_pem, chain_pem = self.signed("", [x509.UniformResourceIdentifier(spiffe_id), x509.DNSName(DNS_NAME)])
+        return Leaf(chain_pem, key_pem, spiffe_id)
+
+    def signed(self, common_name: str, names: Sequence[x509.GeneralName]) -> tuple[str, str]:
+        """A new key and a certificate for it, each as PEM; without names it has no such extension."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        given = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
+        built = self._begun(x509.Name(given), key)
+        if names:
+            built = built.add_extension(x509.SubjectAlternativeName(names), critical=True)
         key_pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return Leaf(_pem(built.sign(self._key, hashes.SHA256())), key_pem.decode(), spiffe_id)
+        return key_pem.decode(), _pem(built.sign(self._key, hashes.SHA256()))
 
     def write(self, service: str, directory: Path) -> Certificate:
         """A new certificate, as a process of the service holds it in `directory`."""
