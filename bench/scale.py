@@ -91,7 +91,7 @@ async def _put(session: aiohttp.ClientSession, service: str, number: int, change
     entry = {
         "Name": service,
         "ID": f"{service}-{number}",
-        "Address": "127.0.0.1",
+        "Address": f"127.0.0.{number + 1}",
         "Port": 1000 + change,
         "Tags": ["mesh"],
         "Meta": {"version": "1", "zone": "ab"[number % 2]},
