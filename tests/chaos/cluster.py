@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mesh.local import Stack
-from mesh.local.supervisor import Supervisor
 from tests.chaos.caller import DEADLINE_SECONDS
 from tests.eventually import eventually_sync
 from tests.programs import Program, program
+from tests.stacks import without
 
 _SLACK_SECONDS = 0.5
 """How late a call may end after its deadline, on a machine that has other things to do too."""
@@ -122,16 +122,8 @@ class Cluster:
             yield load
             print(load.figures())  # `make chaos` shows it
 
-    @contextlib.contextmanager
-    def consul_away(self) -> Iterator[None]:
-        """Without Consul; at the end it is back at its port with its data."""
-        supervisor = Supervisor(self.stack.run)
-        supervisor.stop(["consul"])
-        try:
-            yield
-        finally:
-            supervisor.start("consul")
-            eventually_sync(lambda: next(row for row in self.stack.status() if row.name == "consul").healthy, 30)
+    def consul_away(self) -> contextlib.AbstractContextManager[None]:
+        return without(self.stack, "consul")
 
     def _program(self, module: str, *arguments: str, **environment: str) -> contextlib.AbstractContextManager[Program]:
         everything = self.stack.environment | {

@@ -14,9 +14,9 @@ import pytest
 from mesh.local import Stack, running
 from mesh.local.intentions import declare_intentions
 from mesh.local.ports import claimed
-from mesh.local.supervisor import Supervisor
 from tests.eventually import eventually_sync
 from tests.programs import Program, program
+from tests.stacks import without
 
 SERVICE = "auth"
 """The name under which the greeters are registered."""
@@ -84,16 +84,8 @@ class Plane:
             eventually_sync(caller.answers, 20)
             yield caller
 
-    @contextlib.contextmanager
-    def consul_away(self) -> Iterator[None]:
-        """Stops Consul, and starts it again at its port, with its data."""
-        supervisor = Supervisor(self.stack.run)
-        supervisor.stop(["consul"])
-        try:
-            yield
-        finally:
-            supervisor.start("consul")
-            eventually_sync(lambda: next(row for row in self.stack.status() if row.name == "consul").healthy, 30)
+    def consul_away(self) -> contextlib.AbstractContextManager[None]:
+        return without(self.stack, "consul")
 
     def _program(
         self, instance: str, module: str, *arguments: str, **more: str

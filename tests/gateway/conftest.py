@@ -15,12 +15,12 @@ import pytest
 
 from mesh.client import MeshChannel
 from mesh.local import Stack, running
-from mesh.local.supervisor import Supervisor
 from mesh.registry import Registry
 from mesh.testing import Issuer
 from mesh.token_keys import KEY
 from tests.eventually import eventually_sync
 from tests.programs import Program, program
+from tests.stacks import without
 
 EVERYTHING = frozenset({"sales.read", "sales.write", "files.write", "jobs.read", "search.read"})
 
@@ -48,16 +48,8 @@ class Edge:
         token = self.issuer.token(permissions=EVERYTHING) if token is None else token
         return MeshChannel(grpc.aio.insecure_channel(self.address), self.address, token=lambda: token)
 
-    @contextlib.contextmanager
-    def stopped(self, name: str) -> Iterator[None]:
-        """Without a part of the stack; afterwards it is back and healthy."""
-        supervisor = Supervisor(self.stack.run)
-        supervisor.stop([name])
-        try:
-            yield
-        finally:
-            supervisor.start(name)
-            eventually_sync(lambda: all(row.healthy for row in self.stack.status()), 30)
+    def stopped(self, name: str) -> contextlib.AbstractContextManager[None]:
+        return without(self.stack, name)
 
 
 def publish(environment: Mapping[str, str], issuer: Issuer) -> None:

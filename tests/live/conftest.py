@@ -15,8 +15,7 @@ import pytest
 
 from mesh.cli import main
 from mesh.local import Stack, running
-from mesh.local.supervisor import Supervisor
-from tests.eventually import eventually_sync
+from tests.stacks import without
 
 MESHCTL = Path(sys.executable).with_name("meshctl")
 
@@ -66,16 +65,8 @@ class Operator:
     def _environment(self) -> dict[str, str]:
         return {"MESH_RUN_DIR": str(self.stack.run.path)}
 
-    @contextlib.contextmanager
-    def consul_away(self) -> Iterator[None]:
-        """Stops Consul, and starts it again at its port, with its data."""
-        supervisor = Supervisor(self.stack.run)
-        supervisor.stop(["consul"])
-        try:
-            yield
-        finally:
-            supervisor.start("consul")
-            eventually_sync(lambda: next(row for row in self.stack.status() if row.name == "consul").healthy, 30)
+    def consul_away(self) -> contextlib.AbstractContextManager[None]:
+        return without(self.stack, "consul")
 
 
 @pytest.fixture(scope="package")
