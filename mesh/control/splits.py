@@ -4,15 +4,13 @@ Of what those can say a small part is understood, and the rest is refused rather
 version each, and weights of subsets of the same service.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mesh.control.snapshot import Share
+from mesh.live.split import FILTER
 from mesh.telemetry import logger
 
-RESOLVER, SPLITTER = "service-resolver", "service-splitter"
-_FILTER = re.compile(r'Service\.Meta\.version == "(?P<version>[^"\\]+)"')
 _NEUTRAL = {"Kind", "Name", "Meta", "Namespace", "Partition"}
 
 log = logger(__name__)
@@ -58,7 +56,7 @@ def subsets_of(resolver: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     for name, subset in (resolver.get("Subsets") or {}).items():
         _nothing_but(subset, "Filter", "OnlyPassing")
-        match = _FILTER.fullmatch(subset["Filter"].strip())
+        match = FILTER.fullmatch(subset["Filter"].strip())
         if match is None:
             raise ValueError(f'the filter of {name} is not Service.Meta.version == "VERSION": {subset["Filter"]}')
         found[name] = match["version"]

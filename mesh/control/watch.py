@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mesh.control.snapshot import Snapshot, Trust
-from mesh.control.splits import RESOLVER, SPLITTER, Splits
+from mesh.control.splits import Splits
+from mesh.live.split import RESOLVER, SPLITTER
 from mesh.registry import Instance, Registry, RegistryError
 from mesh.telemetry import logger
 from mesh.token_keys import KEY, Published

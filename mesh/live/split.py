@@ -13,7 +13,8 @@ from mesh.registry import Registry
 SPLITTER, RESOLVER = "service-splitter", "service-resolver"
 _WITH_REQUESTS = {"http", "http2", "grpc"}
 _VERSION = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}"
-_FILTER = re.compile(r'Service\.Meta\.version == "([^"]*)"')
+FILTER = re.compile(r'Service\.Meta\.version == "(?P<version>[^"\\]+)"')
+"""What a subset that is one version selects its instances by; control planes understand no other."""
 _OURS = "v-"
 
 
@@ -74,7 +75,7 @@ async def clear(registry: Registry, service: str) -> None:
 
 
 def _version(subsets: Mapping[str, Mapping[str, Any]], name: str) -> str:
-    found = _FILTER.fullmatch(subsets.get(name, {}).get("Filter", ""))
+    found = FILTER.fullmatch(subsets.get(name, {}).get("Filter", ""))
     return found[1] if found else f"subset {name or '(all)'}"
 
 
