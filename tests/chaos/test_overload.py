@@ -14,6 +14,7 @@ OPEN_SECONDS = 5.0  # the default (mesh/live/settings.py)
 WORK_SECONDS = 0.2
 AT_A_TIME = 20
 CAPACITY = AT_A_TIME / WORK_SECONDS
+WINDOWS = 3
 
 
 def test_a_total_outage_costs_little_and_ends_at_once(cluster: Cluster) -> None:
@@ -44,6 +45,18 @@ def p99(load: Load, since: float) -> float:
     return float(took[int(len(took) * 0.99)])
 
 
+def shedding(load: Load) -> float:
+    """The p99 of what is accepted in some seconds, all else being refused with the time to come back."""
+    since = time.time()
+    load.goes_on(seconds(3, 10))
+    refused = load.failures(since)
+    assert {call["reason"] for call in refused} == {"OVERLOADED"}
+    assert all(call["retry_after"] for call in refused)
+    accepted = len(load.calls(since)) - len(refused)
+    assert accepted / (time.time() - since) > CAPACITY * 0.5
+    return p99(load, since)
+
+
 def test_three_times_the_load_is_shed(cluster: Cluster) -> None:
     settings = {
         "limits": {"max_concurrent_calls": AT_A_TIME, "max_queued_calls": AT_A_TIME // 4},
@@ -58,14 +71,10 @@ def test_three_times_the_load_is_shed(cluster: Cluster) -> None:
                 assert load.failures() == []
                 idle = p99(load, 0)
             with cluster.load(CAPACITY * 3) as load:
-                since = time.time() + 1
-                load.goes_on(seconds(5, 20))
-                refused = load.failures(since)
-                assert {call["reason"] for call in refused} == {"OVERLOADED"}
-                assert all(call["retry_after"] for call in refused)
-                accepted = len(load.calls(since)) - len(refused)
-                assert accepted / (time.time() - since) > CAPACITY * 0.5
-                assert p99(load, since) <= 2 * idle
+                load.goes_on(1)
+                shed = [shedding(load) for _ in range(WINDOWS)]
                 load.punctual()
+            # Another program that takes the machine for a while spoils a window or two; a queue that grows, all.
+            assert min(shed) <= 2 * idle
     finally:
         httpx.delete(url).raise_for_status()
