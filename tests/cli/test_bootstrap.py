@@ -57,14 +57,17 @@ def test_the_certificate_is_renewed_while_it_watches(project: Project, tmp_path:
         [meshctl, "bootstrap", "--service", "watched", "--out", folder, "--watch"],
         cwd=project.root, env=environment, stdout=subprocess.PIPE, text=True,
     ) as watching:  # fmt: skip
-        assert watching.stdout
-        while "certificate taken" not in watching.stdout.readline():
-            assert watching.poll() is None
-        before = (folder / "identity" / "current" / "roots.pem").read_text()
-        rotate(project.stack.environment["CONSUL_HTTP_ADDR"])
-        eventually_sync(lambda: (folder / "identity" / "current" / "roots.pem").read_text() != before)
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(10) == 0
+        try:
+            assert watching.stdout
+            while "certificate taken" not in watching.stdout.readline():
+                assert watching.poll() is None
+            before = (folder / "identity" / "current" / "roots.pem").read_text()
+            rotate(project.stack.environment["CONSUL_HTTP_ADDR"])
+            eventually_sync(lambda: (folder / "identity" / "current" / "roots.pem").read_text() != before, 30)
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(10) == 0
+        finally:
+            watching.kill()
 
 
 def test_mistakes_are_one_line(project: Project, tmp_path: Path) -> None:
