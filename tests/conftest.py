@@ -1,10 +1,14 @@
 """The real parts, each started once for the whole run, by the code that `make up` uses."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from mesh.local import Stack, running
+
+# A shell has what it starts in the background ignore SIGINT, and so would all that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
