@@ -1,9 +1,7 @@
 """`meshctl top`: what services are doing right now."""
 
-import http.client
 import json
 import time
-import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -18,6 +16,7 @@ from rich.text import Text
 
 from mesh.cli.consul import with_consul
 from mesh.local import LocalError
+from mesh.local.scrape import metrics
 from mesh.registry import Instance, Registry
 from mesh.telemetry.figures import (
     DestinationFigures,
@@ -117,12 +116,11 @@ async def _instances(registry: Registry) -> list[Instance]:
 
 def _ask(instance: Instance) -> tuple[float, Scrape]:
     """When, and what it said; nothing if it is going or gone."""
-    url = f"http://{instance.host}:{dict(instance.meta)[META]}/metrics"
     moment = time.monotonic()
+    text = metrics(instance.host, dict(instance.meta)[META], _SCRAPE_SECONDS)
     try:
-        with urllib.request.urlopen(url, timeout=_SCRAPE_SECONDS) as answer:
-            return moment, scraped(answer.read().decode())
-    except (OSError, ValueError, http.client.HTTPException):  # the port may be another's by now
+        return moment, scraped(text or "")
+    except ValueError:  # it is text, and not Prometheus'
         return moment, {}
 
 

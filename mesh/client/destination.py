@@ -7,7 +7,7 @@ from prometheus_client import Gauge
 
 import mesh
 from mesh import contract
-from mesh.error import Described, from_rpc_error
+from mesh.error import from_rpc_error
 from mesh.live.settings import Live
 from mesh.resilience.breaker import Breaker, Probe
 from mesh.resilience.budget import Budget
@@ -142,21 +142,15 @@ class Method:
             return True
         if failure.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
             return False
-        said = details(failure)
+        said = from_rpc_error(failure)
         return said.domain == _DOMAIN and said.reason in _NOT_BEGUN
 
     @staticmethod
     def pushed_back(failure: BaseException) -> float:
         """The seconds for which a failed call asks to wait (RetryInfo)."""
-        return max(0.0, details(failure).retry_after or 0.0) if isinstance(failure, grpc.aio.AioRpcError) else 0.0
-
-
-def details(failure: grpc.aio.AioRpcError) -> Described:
-    """What the failure says, whoever wrote it."""
-    try:
-        return from_rpc_error(failure)
-    except ValueError:  # a code that is none
-        return Described(code=failure.code().name, message=failure.details() or "")
+        return (
+            max(0.0, from_rpc_error(failure).retry_after or 0.0) if isinstance(failure, grpc.aio.AioRpcError) else 0.0
+        )
 
 
 def circuit_open(name: str, retry_after: float) -> grpc.aio.AioRpcError:
